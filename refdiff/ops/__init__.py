@@ -1,0 +1,28 @@
+"""Every operation of the models, one line each."""
+
+from refdiff.ops.activations import geglu, gelu, gelu_tanh, quick_gelu, silu
+from refdiff.ops.attention import attention, softmax
+from refdiff.ops.conv2d import conv2d
+from refdiff.ops.embedding import embedding, timestep_embedding
+from refdiff.ops.group_norm import group_norm
+from refdiff.ops.layer_norm import layer_norm
+from refdiff.ops.layout import concat, upsample_nearest
+from refdiff.ops.linear import linear
+
+__all__ = [
+    "attention",
+    "concat",
+    "conv2d",
+    "embedding",
+    "geglu",
+    "gelu",
+    "gelu_tanh",
+    "group_norm",
+    "layer_norm",
+    "linear",
+    "quick_gelu",
+    "silu",
+    "softmax",
+    "timestep_embedding",
+    "upsample_nearest",
+]

@@ -1,0 +1,13 @@
+"""One way to compile: cached on disk, never with fast-math, the interpreter's lock released."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def jit(f: F) -> F:
+    """Compile f on its first call for the types it gets; the machine code is kept on disk."""
+    return cast(F, numba.njit(cache=True, nogil=True)(f))

@@ -1,0 +1,143 @@
+"""One operation, three faces: what it means, how it is differentiated, how it is computed fast.
+
+    @op
+    def silu(x): ...        # the definition: plain vectorised NumPy, any float dtype
+    @silu.vjp
+    def _(y, x): ...        # the pullback g -> (dx,)
+    @silu.kernel
+    def _(x): ...           # same signature; its docstring bounds its distance from the definition
+
+`engine` chooses the face that a call takes; model code never mentions it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from refdiff.errors import ConfigError
+
+Array: TypeAlias = npt.NDArray[Any]
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMATS = {  # name: bits of precision, smallest and largest exponent of a normal number
+    "float32": (24, -126, 127),
+    "tf32": (11, -126, 127),
+    "float16": (11, -14, 15),
+    "bfloat16": (8, -126, 127),
+}
+_KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Which face an op shows, and to which format it rounds its result (None: not at all)."""
+
+    name: str
+    rounding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ("reference", "fast"):
+            raise ConfigError(f"unknown engine {self.name!r}: choose 'reference' or 'fast'")
+        if self.rounding is not None and self.rounding not in FORMATS:
+            raise ConfigError(f"unknown rounding {self.rounding!r}: choose one of {list(FORMATS)}")
+        if self.rounding is not None and self.name == "fast":
+            raise ConfigError(
+                "rounding needs the engine 'reference': kernels keep their own format"
+            )
+
+    def __str__(self) -> str:
+        return self.name if self.rounding is None else f"{self.name}, rounding to {self.rounding}"
+
+
+REFERENCE, FAST = Engine("reference"), Engine("fast")
+_chosen: ContextVar[Engine | None] = ContextVar("refdiff engine", default=None)
+
+
+def current_engine(default: Engine = REFERENCE) -> Engine:
+    """The engine chosen by the innermost `with engine(...)`, or `default` outside of any."""
+    return _chosen.get() or default
+
+
+@contextmanager
+def engine(name: str, rounding: str | None = None) -> Iterator[Engine]:
+    """Choose the engine for the calls inside: "reference" (definitions) or "fast" (kernels).
+
+    `rounding` ("bfloat16", "float16", "tf32", "float32") rounds the result of every op to that
+    format, to nearest even, and keeps its dtype: honest narrow arithmetic on any machine.
+    Raises ConfigError for an unknown name.
+    """
+    token = _chosen.set(Engine(name, rounding))
+    try:
+        yield current_engine()
+    finally:
+        _chosen.reset(token)
+
+
+def round_to(x: Array, format: str) -> Array:
+    """The nearest number of `format`, ties to even, in x's own dtype; overflow gives infinity.
+
+    x [*] -> [*]. A number of the binade [2^(e-1), 2^e) is a multiple of 2^(e-p); below the
+    smallest normal number that quantum stays constant (IEEE 754-2019 §3.3, §4.3.1).
+    """
+    if not np.issubdtype(x.dtype, np.floating):
+        return x
+    precision, smallest, largest = FORMATS[format]
+    if np.finfo(x.dtype).nmant + 1 <= precision and np.finfo(x.dtype).maxexp <= largest + 1:
+        return x
+    wide = x.astype(np.float64)
+    exponent = np.maximum(np.frexp(wide)[1], smallest + 1)
+    y = np.ldexp(np.rint(np.ldexp(wide, precision - exponent)), exponent - precision)
+    overflow = np.abs(y) >= 2.0 ** (largest + 1)
+    y = np.where(overflow, np.copysign(np.inf, wide), y)
+    return np.where(np.isfinite(wide), y, wide).astype(x.dtype)
+
+
+class Op(Generic[P]):
+    """One operation: its definition and, where bound, its pullback and its kernel."""
+
+    def __init__(self, definition: Callable[P, Array]) -> None:
+        update_wrapper(self, definition)
+        self.name = definition.__name__
+        self.definition = definition
+        self.pullback: Callable[..., Any] | None = None
+        self.fast: Callable[P, Array] | None = None
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array:
+        chosen = current_engine()
+        y = self._face(chosen, args)(*args, **kwargs)
+        return y if chosen.rounding is None else round_to(y, chosen.rounding)
+
+    def _face(self, chosen: Engine, args: tuple[Any, ...]) -> Callable[P, Array]:
+        if chosen.name == "fast" and self.fast and args[0].dtype in _KERNEL_DTYPES:
+            return self.fast
+        return self.definition
+
+    def vjp(self, rule: F) -> F:
+        """Bind the pullback: (y, *inputs) -> (g -> gradients of the inputs)."""
+        self.pullback = rule
+        return rule
+
+    def kernel(self, fast: Callable[P, Array]) -> Callable[P, Array]:
+        """Bind the fast face; its docstring's `Bound:` line is checked by the tests."""
+        self.fast = fast
+        return fast
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+REGISTRY: dict[str, Op[Any]] = {}
+
+
+def op(definition: Callable[P, Array]) -> Op[P]:
+    """Make a definition an operation and enter it in the registry."""
+    made = Op(definition)
+    REGISTRY[made.name] = made
+    return made

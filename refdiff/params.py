@@ -1,0 +1,88 @@
+"""Weights are a flat mapping of dotted names, seen through a path.
+
+p / "norm1" goes down     p["weight"] reads     "conv_shortcut" in p asks
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+import numpy as np
+
+from refdiff.op import Array
+from refdiff.trace import Trace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Weights:
+    """Named tensors, read from `source` when first used, widened once to the dtype asked for."""
+
+    def __init__(self, source: Mapping[str, Array]) -> None:
+        self.source = source
+        self._widened: dict[tuple[str, str], Array] = {}
+        self._paths = {
+            ".".join(parts[: i + 1])
+            for parts in (name.split(".") for name in source)
+            for i in range(len(parts))
+        }
+
+    def read(self, name: str, dtype: np.dtype[Any]) -> Array:
+        """The tensor `name` in `dtype`: the file's own memory where that is its dtype already."""
+        key = (name, dtype.str)
+        if key not in self._widened:
+            self._widened[key] = self.source[name].astype(dtype, copy=False)
+        return self._widened[key]
+
+    def __contains__(self, path: str) -> bool:
+        """Whether a tensor has this name, or one lies below this path."""
+        return path in self._paths
+
+
+@dataclass(frozen=True)
+class Params:
+    """A place in the weights, the dtype they are wanted in, and the recorder that rides along."""
+
+    weights: Weights
+    dtype: np.dtype[Any]
+    path: str = ""
+    trace: Trace | None = None
+
+    def _name(self, name: str | int) -> str:
+        return f"{self.path}.{name}" if self.path else str(name)
+
+    def __truediv__(self, name: str | int) -> "Params":
+        return replace(self, path=self._name(name))
+
+    def __getitem__(self, name: str) -> Array:
+        return self.weights.read(self._name(name), self.dtype)
+
+    def get(self, name: str) -> Array | None:
+        """The tensor, or None where the layer has none (a linear layer without bias)."""
+        return self[name] if name in self else None  # noqa: SIM401
+
+    def __contains__(self, name: str) -> bool:
+        return self._name(name) in self.weights
+
+    def tap(self, name: str, value: Array) -> Array:
+        """Record a value that no module computes, below this path; hand it on."""
+        if self.trace is not None:
+            self.trace.record(self._name(name), value)
+        return value
+
+
+def layer(
+    f: Callable[Concatenate[Params, P], R],
+) -> Callable[Concatenate[Params, P], R]:
+    """A function of (p, inputs) whose result is recorded under p's path; of a tuple, the first."""
+
+    @wraps(f)
+    def recorded(p: Params, *args: P.args, **kwargs: P.kwargs) -> R:
+        y = f(p, *args, **kwargs)
+        if p.trace is not None:
+            p.trace.record(p.path, y[0] if isinstance(y, tuple) else y)  # type: ignore[arg-type]
+        return y
+
+    return cast(Callable[Concatenate[Params, P], R], recorded)

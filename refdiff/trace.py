@@ -1,0 +1,121 @@
+"""A record of named arrays in the order in which they were computed; saved, loaded, and taken.
+
+The name of a layer's result is diffusers' dotted module path; values without a module have a tap
+name below their block. The recorder is a passenger of `Params`: nothing here is global.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy as np
+
+from refdiff import safetensors
+from refdiff.errors import CheckpointError
+from refdiff.op import Array
+
+
+class Trace(Mapping[str, Array]):
+    """Name -> array, in order of computation; a name that comes again is counted: `name@2`.
+
+    `scope` is put before each name ("steps.3" while the fourth step runs).
+    """
+
+    def __init__(self, notes: Mapping[str, str] | None = None) -> None:
+        self._arrays: dict[str, Array] = {}
+        self._seen: dict[str, int] = {}
+        self.notes = dict(notes or {})
+        self.scope = ""
+
+    def record(self, name: str, value: Array) -> None:
+        """Keep `value` under the scoped name."""
+        full = f"{self.scope}.{name}" if self.scope and name else self.scope or name
+        count = self._seen[full] = self._seen.get(full, 0) + 1
+        self._arrays[full if count == 1 else f"{full}@{count}"] = value
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a safetensors file; the order of computation and the notes are in its metadata."""
+        metadata = {**self.notes, "order": json.dumps(list(self))}
+        safetensors.write(path, self._arrays, metadata)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Trace":
+        """Read what `save` wrote. Raises CheckpointError if the file is no trace."""
+        file = safetensors.read(path)
+        notes = dict(file.metadata)
+        try:
+            order = json.loads(notes.pop("order"))
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(f"{path}: no order of computation in the metadata") from error
+        if not isinstance(order, list) or sorted(map(str, order)) != sorted(file):
+            raise CheckpointError(f"{path}: the order of computation does not name the tensors")
+        trace = cls(notes)
+        trace._arrays = {name: file[name] for name in order}
+        return trace
+
+
+class Traceable(Protocol):
+    """Whatever can hand its values to a recorder while a `with` lasts."""
+
+    def recording(self, trace: Trace) -> AbstractContextManager[None]: ...
+
+
+@contextmanager
+def trace(target: Traceable) -> Iterator[Trace]:
+    """Record every named value that `target` (a pipeline or a component) computes inside."""
+    taken = Trace()
+    with target.recording(taken):
+        yield taken
+
+
+@contextmanager
+def record(module: Any) -> Iterator[Trace]:
+    """The same record of somebody else's module, which has `named_modules` and forward hooks.
+
+    Duck-typed on PyTorch's torch.nn.Module; nothing of PyTorch is imported.
+    """
+    taken = Trace()
+
+    def hook(name: str) -> Callable[..., None]:
+        def keep(_module: Any, _inputs: Any, output: Any) -> None:
+            tensor = _first_tensor(output)
+            if tensor is not None:
+                taken.record(name, _to_numpy(tensor))
+
+        return keep
+
+    handles = [m.register_forward_hook(hook(name)) for name, m in module.named_modules()]
+    try:
+        yield taken
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _first_tensor(output: Any) -> Any:
+    """The tensor of a module's result: itself, or the first of a tuple or of an output record."""
+    if hasattr(output, "detach"):
+        return output
+    if isinstance(output, Mapping):
+        output = tuple(output.values())
+    if isinstance(output, tuple | list) and output:
+        return _first_tensor(output[0])
+    return None
+
+
+def _to_numpy(tensor: Any) -> Array:
+    tensor = tensor.detach().cpu()
+    # NumPy has no bfloat16; float32 holds every one of its values.
+    tensor = tensor.float() if "bfloat16" in str(tensor.dtype) else tensor
+    return np.array(tensor.numpy())
