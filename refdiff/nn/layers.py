@@ -1,0 +1,58 @@
+"""Layers that read their weights under a path: thin adapters from `p` to the ops."""
+
+from refdiff import ops
+from refdiff.op import Array
+from refdiff.ops.conv2d import Padding
+from refdiff.params import Params, layer
+
+
+@layer
+def conv2d(p: Params, x: Array, *, stride: int = 1, padding: Padding = 0) -> Array:
+    """x [N,C,H,W] -> [N,O,H',W']"""
+    return ops.conv2d(x, p["weight"], p.get("bias"), stride=stride, padding=padding)
+
+
+@layer
+def linear(p: Params, x: Array) -> Array:
+    """x [*,I] -> [*,O]"""
+    return ops.linear(x, p["weight"], p.get("bias"))
+
+
+@layer
+def group_norm(p: Params, x: Array, *, groups: int, eps: float) -> Array:
+    """x [N,C,*] -> [N,C,*]"""
+    return ops.group_norm(x, p["weight"], p["bias"], groups=groups, eps=eps)
+
+
+@layer
+def layer_norm(p: Params, x: Array, *, eps: float = 1e-5) -> Array:
+    """x [*,D] -> [*,D]"""
+    return ops.layer_norm(x, p["weight"], p["bias"], eps=eps)
+
+
+@layer
+def embedding(p: Params, ids: Array) -> Array:
+    """ids [*] -> [*,D]"""
+    return ops.embedding(ids, p["weight"])
+
+
+def to_tokens(x: Array) -> Array:
+    """Pixels as a sequence, row by row: x [N,C,H,W] -> [N,HW,C]"""
+    N, C, H, W = x.shape
+    return x.reshape(N, C, H * W).swapaxes(1, 2)
+
+
+def to_picture(x: Array, like: Array) -> Array:
+    """The inverse of `to_tokens`: x [N,HW,C], like [N,*,H,W] -> [N,C,H,W]"""
+    return x.swapaxes(1, 2).reshape(len(x), -1, *like.shape[2:])
+
+
+def split_heads(x: Array, heads: int) -> Array:
+    """x [N,L,hd] -> [N,h,L,d]"""
+    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+
+
+def merge_heads(x: Array) -> Array:
+    """x [N,h,L,d] -> [N,L,hd]"""
+    N, h, L, d = x.shape
+    return x.swapaxes(1, 2).reshape(N, L, h * d)

@@ -1,0 +1,123 @@
+"""Attention layers: the conditional U-Net's transformer, the lone attention of VAE and DDPM.
+
+Rombach et al. 2022 (arXiv 2112.10752, §3.3): pixels attend to each other, then to the text.
+"""
+
+from refdiff import ops
+from refdiff.nn.layers import (
+    conv2d,
+    group_norm,
+    layer_norm,
+    linear,
+    merge_heads,
+    split_heads,
+    to_picture,
+    to_tokens,
+)
+from refdiff.nn.shapes import Tree, conv, norm, numbered
+from refdiff.nn.shapes import linear as affine
+from refdiff.op import Array
+from refdiff.params import Params, layer
+
+
+@layer
+def attention(p: Params, x: Array, context: Array, *, heads: int) -> Array:
+    """Queries from x, keys and values from context: x [N,L,D], context [N,S,E] -> [N,L,D]"""
+    q = split_heads(linear(p / "to_q", x), heads)
+    k = split_heads(linear(p / "to_k", context), heads)
+    v = split_heads(linear(p / "to_v", context), heads)
+    return linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)))
+
+
+def attention_shapes(width: int, context: int, bias: bool = False) -> Tree:
+    """The weights of `attention`; queries, keys and values have a bias in VAE and DDPM only."""
+    return {
+        "to_q": affine(width, width, bias),
+        "to_k": affine(width, context, bias),
+        "to_v": affine(width, context, bias),
+        "to_out": {"0": affine(width, width)},
+    }
+
+
+@layer
+def geglu(p: Params, x: Array) -> Array:
+    """Two projections, one gated by GELU of the other: x [N,L,D] -> [N,L,4D]"""
+    return ops.geglu(linear(p / "proj", x))
+
+
+@layer
+def feed_forward(p: Params, x: Array) -> Array:
+    """Four times as wide in between: x [N,L,D] -> [N,L,D]"""
+    return linear(p / "net" / 2, geglu(p / "net" / 0, x))
+
+
+@layer
+def transformer_block(p: Params, x: Array, context: Array, *, heads: int) -> Array:
+    """Self-attention, cross-attention and feed-forward, each added: x [N,L,D] -> [N,L,D]"""
+    h = layer_norm(p / "norm1", x)
+    x = x + attention(p / "attn1", h, h, heads=heads)
+    x = x + attention(p / "attn2", layer_norm(p / "norm2", x), context, heads=heads)
+    return x + feed_forward(p / "ff", layer_norm(p / "norm3", x))
+
+
+@layer
+def transformer_2d(
+    p: Params,
+    x: Array,
+    context: Array,
+    *,
+    heads: int,
+    depth: int,
+    groups: int,
+    linear_projection: bool,
+) -> Array:
+    """Transformer blocks over the pixels, added to the picture.
+
+    x [N,C,H,W], context [N,S,E] -> [N,C,H,W]
+    The projections are 1x1 convolutions in SD 1.x, linear in 2.x. The norm's eps is 1e-6, unlike
+    the residual blocks' 1e-5.
+    """
+    h = group_norm(p / "norm", x, groups=groups, eps=1e-6)
+    if linear_projection:
+        h = linear(p / "proj_in", to_tokens(h))
+    else:
+        h = to_tokens(conv2d(p / "proj_in", h))
+    for i in range(depth):
+        h = transformer_block(p / "transformer_blocks" / i, h, context, heads=heads)
+    if linear_projection:
+        return x + to_picture(linear(p / "proj_out", h), like=x)
+    return x + conv2d(p / "proj_out", to_picture(h, like=x))
+
+
+def transformer_shapes(c: int, context: int, depth: int, linear_projection: bool) -> Tree:
+    """The weights of `transformer_2d`."""
+    projection = affine(c, c) if linear_projection else conv(c, c, 1)
+    block: Tree = {
+        "norm1": norm(c),
+        "attn1": attention_shapes(c, c),
+        "norm2": norm(c),
+        "attn2": attention_shapes(c, context),
+        "norm3": norm(c),
+        "ff": {"net": {"0": {"proj": affine(8 * c, c)}, "2": affine(c, 4 * c)}},
+    }
+    return {
+        "norm": norm(c),
+        "proj_in": projection,
+        "transformer_blocks": numbered(*[block] * depth),
+        "proj_out": projection,
+    }
+
+
+@layer
+def attention_block(p: Params, x: Array, *, heads: int, groups: int, eps: float) -> Array:
+    """Normalised pixels attend to each other, added to the picture: x [N,C,H,W] -> [N,C,H,W]"""
+    flat = x.reshape(*x.shape[:2], -1)
+    h = group_norm(p / "group_norm", flat, groups=groups, eps=eps).swapaxes(1, 2)
+    q, k, v = (split_heads(linear(p / name, h), heads) for name in ("to_q", "to_k", "to_v"))
+    y = linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)))
+    return x + to_picture(y, like=x)
+
+
+def attention_block_shapes(c: int) -> Tree:
+    """The weights of `attention_block`."""
+    return {"group_norm": norm(c), **attention_shapes(c, c, bias=True)}
