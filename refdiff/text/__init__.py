@@ -1,0 +1,5 @@
+"""From prompts to the ids a text encoder reads."""
+
+from .tokenizer import Tokenizer
+
+__all__ = ["Tokenizer"]
