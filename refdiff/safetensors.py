@@ -76,22 +76,20 @@ class SafeTensors(Mapping[str, NDArray[np.generic]]):
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         """The tensor: a view of the file, or for BF16 a float32 copy with the same values."""
-        bits = self.stored(name)
+        array = self.stored(name)
         if self._infos[name].dtype == "BF16":
-            return (bits.astype("<u4") << np.uint32(16)).view("<f4")
-        return bits
+            return (array.astype("<u4") << np.uint32(16)).view("<f4")
+        if not array.flags.aligned:  # an old writer's file; compiled code needs alignment
+            array = array.copy()
+            array.flags.writeable = False
+        return array
 
     def stored(self, name: str) -> NDArray[np.generic]:
-        """The tensor as it lies in the file: BF16 as its uint16 bits, all else as it is."""
+        """A view of the tensor as it lies in the file, maybe unaligned; BF16 as its uint16 bits."""
         info = self._infos[name]
-        array = np.frombuffer(
-            self._data, DTYPES[info.dtype], math.prod(info.shape), info.begin
-        ).reshape(info.shape)
-        if array.flags.aligned:
-            return array
-        array = array.copy()
-        array.flags.writeable = False
-        return array
+        count = math.prod(info.shape)
+        flat = np.frombuffer(self._data, DTYPES[info.dtype], count, info.begin)
+        return flat.reshape(info.shape)
 
     def info(self, name: str) -> TensorInfo:
         """The tensor's type in the file, shape and place, without a look at its data."""
@@ -121,6 +119,8 @@ def read(path: str | os.PathLike[str]) -> SafeTensors:
     Raises CheckpointError with the file and, where they are known, the tensor and the byte.
     """
     path = os.fspath(path)
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise CheckpointError(f"{path} is not a regular file, and a safetensors file is expected.")
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

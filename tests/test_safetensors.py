@@ -251,9 +251,17 @@ def test_opening_reads_no_tensor(tmp_path):
 
 
 def test_what_is_no_file_is_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "missing", tmp_path / "missing" / "x"):
-        with pytest.raises(CheckpointError, match="cannot be read"):
-            read(path)
+    os.mkfifo(tmp_path / "pipe")
+    for name, words in {
+        ".": "not a regular file",
+        "pipe": "not a regular file",
+        "missing": "No such file",
+        "missing/x": "No such file",
+        "x" * 300: "too long",
+        "\0": "null byte",
+    }.items():
+        with pytest.raises(CheckpointError, match=words):
+            read(tmp_path / name)
 
 
 BASE = {

@@ -1,0 +1,37 @@
+"""JSON files of a checkpoint: one object, of a size that such a file can have."""
+
+import os
+from pathlib import Path
+
+from refdiff.errors import RefdiffError
+from refdiff.strict_json import parse_json, show
+
+LARGEST_CONFIG = 1_000_000  # bytes; real ones have about 2000
+LARGEST_INDEX = 100_000_000
+
+
+def read_json(
+    path: str | os.PathLike[str], error: type[RefdiffError], limit: int = LARGEST_CONFIG
+) -> dict[str, object]:
+    """The object in the JSON file `path` of at most `limit` bytes.
+
+    Raises `error`, which says whether the file is a configuration or a part of the weights.
+    """
+    path = Path(path)
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise error(f"{path} is not a regular file, and a JSON file is expected.")
+    try:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as cause:
+        reason = cause.strerror or cause
+        raise error(f"{path} cannot be read ({reason}); is the download complete?") from cause
+    if len(data) > limit:
+        raise error(f"{path} has more than {limit} bytes, too many for what it should hold.")
+    try:
+        value = parse_json(data)
+    except ValueError as cause:
+        raise error(f"{path} {cause}; fetch or write the file anew.") from cause
+    if not isinstance(value, dict):
+        raise error(f"{path} holds {show(value)}, and a JSON object is expected.")
+    return value

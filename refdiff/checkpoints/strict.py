@@ -1,0 +1,72 @@
+"""Whether weights are exactly those that a model reads: both ways, and every number finite."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refdiff.checkpoints.weight_files import Source, WeightFiles
+from refdiff.errors import CheckpointError
+from refdiff.strict_json import show
+
+FLOATS = ("F64", "F32", "F16", "BF16")
+CHUNK = 1 << 20  # elements looked at together, so that no large copy is made
+NAMED = 3  # tensors named in a message before the rest is counted
+
+
+def check(weights: WeightFiles, shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+    """Refuse weights that are not those of `shapes`, name by name, or are not finite floats.
+
+    Reads all of the weights once. `where` is the folder, for messages.
+    Raises CheckpointError which names the first few tensors.
+    """
+    sources = weights.sources
+    problems = {
+        "missing": [name for name in shapes if name not in sources],
+        "unknown to the model": [show(name) for name in sources if name not in shapes],
+        "of another shape": [
+            f"{name} (is {list(source.shape)}, expected {list(shapes[name])})"
+            for name, source in sources.items()
+            if name in shapes and source.shape != tuple(shapes[name])
+        ],
+    }
+    if any(problems.values()):
+        told = "; ".join(f"{what}: {_some(names)}" for what, names in problems.items() if names)
+        raise CheckpointError(
+            f"{where}: the weights are not those that config.json describes; {told}. "
+            "Take both from the same checkpoint."
+        )
+    for name, source in sources.items():
+        _check_finite(name, source)
+
+
+def _check_finite(name: str, source: Source) -> None:
+    file, stored, shape = source
+    dtype = file.info(stored).dtype
+    if dtype not in FLOATS:
+        raise CheckpointError(
+            f"{file.path}: tensor {name} is of type {dtype}, and weights are one of "
+            f"{', '.join(FLOATS)}; quantised weights must be converted first."
+        )
+    flat = file.stored(stored).reshape(-1)
+    for start in range(0, flat.size, CHUNK):
+        bad = _not_finite(flat[start : start + CHUNK], dtype)
+        if bad.any():
+            first = start + int(bad.argmax())
+            place = [int(i) for i in np.unravel_index(first, shape)]
+            value = file[stored].reshape(-1)[first]
+            raise CheckpointError(
+                f"{file.path}: tensor {name} holds {value} at {place}; the file is damaged, or "
+                "its training or conversion overflowed: fetch another."
+            )
+
+
+def _not_finite(stored: NDArray[np.generic], dtype: str) -> NDArray[np.bool_]:
+    if dtype == "BF16":  # infinities and NaN have all eight bits of the exponent set
+        return (stored.view(np.uint16) & np.uint16(0x7F80)) == 0x7F80
+    return ~np.isfinite(stored)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
