@@ -18,22 +18,29 @@ from refdiff.op import Array
 
 
 class Trace(Mapping[str, Array]):
-    """Name -> array, in order of computation; a name that comes again is counted: `name@2`.
-
-    `scope` is put before each name ("steps.3" while the fourth step runs).
-    """
+    """Name -> array, in order of computation; a name that comes again is counted: `name@2`."""
 
     def __init__(self, notes: Mapping[str, str] | None = None) -> None:
         self._arrays: dict[str, Array] = {}
         self._seen: dict[str, int] = {}
         self.notes = dict(notes or {})
-        self.scope = ""
+        self._scope: tuple[str, ...] = ()
 
     def record(self, name: str, value: Array) -> None:
-        """Keep `value` under the scoped name."""
-        full = f"{self.scope}.{name}" if self.scope and name else self.scope or name
+        """Keep `value` under `name`, behind the scopes that it lies within."""
+        full = ".".join(filter(None, (*self._scope, name)))
         count = self._seen[full] = self._seen.get(full, 0) + 1
         self._arrays[full if count == 1 else f"{full}@{count}"] = value
+
+    @contextmanager
+    def within(self, scope: str) -> Iterator[None]:
+        """Put `scope` before the names recorded inside: "unet", "steps.3"."""
+        outer = self._scope
+        self._scope = (*outer, scope)
+        try:
+            yield
+        finally:
+            self._scope = outer
 
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]

@@ -30,7 +30,7 @@ def time_proj(
         flip_sin_to_cos=flip,
         freq_shift=shift,
     )
-    return (p / "time_proj").tap("", waves.astype(x.dtype))
+    return p.tap("time_proj", waves.astype(x.dtype))
 
 
 @layer

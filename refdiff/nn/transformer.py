@@ -111,13 +111,14 @@ def transformer_shapes(c: int, context: int, depth: int, linear_projection: bool
 @layer
 def attention_block(p: Params, x: Array, *, heads: int, groups: int, eps: float) -> Array:
     """Normalised pixels attend to each other, added to the picture: x [N,C,H,W] -> [N,C,H,W]"""
-    flat = x.reshape(*x.shape[:2], -1)
-    h = group_norm(p / "group_norm", flat, groups=groups, eps=eps).swapaxes(1, 2)
-    q, k, v = (split_heads(linear(p / name, h), heads) for name in ("to_q", "to_k", "to_v"))
+    h = x.reshape(*x.shape[:2], -1)
+    h = group_norm(p / "group_norm", h, groups=groups, eps=eps) if "group_norm" in p else h
+    q, k, v = (split_heads(linear(p / n, h.swapaxes(1, 2)), heads) for n in ("to_q", "to_k", "to_v"))
     y = linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)))
     return x + to_picture(y, like=x)
 
 
-def attention_block_shapes(c: int) -> Tree:
+def attention_block_shapes(c: int, normalised: bool = True) -> Tree:
     """The weights of `attention_block`."""
-    return {"group_norm": norm(c), **attention_shapes(c, c, bias=True)}
+    weights = attention_shapes(c, c, bias=True)
+    return {"group_norm": norm(c), **weights} if normalised else weights

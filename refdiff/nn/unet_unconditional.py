@@ -87,12 +87,14 @@ def unconditional_unet(
 def param_shapes(config: UnconditionalUNetConfig) -> dict[str, Shape]:
     """Name and shape of every weight that `unconditional_unet` reads."""
     attentions = [attention_block_shapes(c) for c in config.channels]
+    # diffusers gives the middle attention no norm of its own under scale and shift
+    middle = attention_block_shapes(config.channels[-1], normalised=not config.scale_shift)
     walked = walk_shapes(
         config.channels,
         (config.in_channels, config.out_channels),
         lambda o, i: resnet_shapes(o, i, config.time_width, config.scale_shift),
         down=[a if attends else None for a, attends in zip(attentions, config.down, strict=True)],
-        mid=attentions[-1] if config.mid_attention else None,
+        mid=middle if config.mid_attention else None,
         up=[a if attends else None for a, attends in zip(attentions[::-1], config.up, strict=True)],
         layers=[config.layers] * len(config.channels),
     )

@@ -33,8 +33,11 @@ def timestep_embedding(
     Sines first unless flip_sin_to_cos; an odd width ends with a zero. Ho et al. 2020 (arXiv
     2006.11239) after Vaswani et al. 2017, §3.5. Always computed in float64. Frameworks compute
     t f in float32, whose rounding alone moves the phase by up to 9e-5 at t = 999.
+    Raises ShapeError for fewer than freq_shift frequencies.
     """
     half = width // 2
+    if half <= freq_shift:
+        raise ShapeError(f"timestep_embedding: width {width} is too small for shift {freq_shift:g}")
     frequency = np.exp(-np.log(max_period) * np.arange(half) / (half - freq_shift))
     phase = np.asarray(t, np.float64)[:, None] * frequency
     waves = (np.cos(phase), np.sin(phase)) if flip_sin_to_cos else (np.sin(phase), np.cos(phase))
