@@ -68,6 +68,8 @@ def test_we_read_what_the_library_writes(tmp_path, tensors, metadata):
     safetensors.numpy.save_file(tensors, path, metadata)
     ours = read(path)
     assert set(ours) == set(tensors) and len(ours) == len(tensors)
+    assert all(name in ours for name in tensors) and "absent" * 9 not in ours
+    assert repr(ours) == f"<SafeTensors {path}: {len(tensors)} tensors>"
     assert ours.metadata == (metadata or {})
     for name, array in tensors.items():
         assert same(ours[name], array)
@@ -326,6 +328,14 @@ def test_what_the_format_cannot_hold_is_refused_before_a_file_appears(
         write(tmp_path / "x", tensors, metadata)
     assert words in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_header_that_nobody_could_read_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("refdiff.safetensors.LONGEST_HEADER", 64)
+    write(tmp_path / "x", {"w": np.zeros(1)})
+    with pytest.raises(CheckpointError, match="header of 112 bytes"):
+        write(tmp_path / "y", {"v": np.zeros(1), "w": np.zeros(1)})
+    assert not (tmp_path / "y").exists()
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from refdiff.checkpoints import clip, unet, vae
 from refdiff.checkpoints.folder import COMPONENTS, read_component, read_folder
 from refdiff.errors import CheckpointError, ConfigError, RefdiffError
 
@@ -179,3 +180,9 @@ def test_a_config_that_cannot_be_read(folder):
     path.rmdir()
     os.mkfifo(path)
     assert "not a regular file" in refused(ConfigError, folder)
+
+
+def test_a_component_without_its_config(folder):
+    for module, name in ((unet, "unet"), (vae, "vae"), (clip, "text_encoder")):
+        (folder / name / "config.json").unlink()
+        assert "cannot be read (No such file" in refused(ConfigError, folder / name, module.load)
