@@ -1,0 +1,98 @@
+"""Samplers: a plan and a pure step each.
+
+    sampler = from_config(config)           # a scheduler_config.json as a dict
+    plan = sampler.plan(steps)              # a table, one row for each call of the model
+    x = noise * sampler.init_noise_sigma(plan)
+    for i in range(len(plan)):
+        out = model(sampler.scale_input(plan, i, x), plan.rows[i].t)
+        x, memory = sampler.step(plan, i, x, out, memory, noise)
+
+DIALECTS lists every place where the two dialects differ.
+"""
+
+from typing import NamedTuple
+
+from refdiff.diffusion.samplers.config import AnySampler, from_config, from_config_as, names
+from refdiff.diffusion.samplers.ddim import Ddim
+from refdiff.diffusion.samplers.ddpm import Ddpm
+from refdiff.diffusion.samplers.euler import Euler
+from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.keys import IGNORED, NEUTRAL, READ
+from refdiff.diffusion.samplers.plan import Plan, Sampler
+from refdiff.diffusion.samplers.pndm import Pndm
+
+__all__ = [
+    "DIALECTS",
+    "IGNORED",
+    "NEUTRAL",
+    "READ",
+    "AnySampler",
+    "Ddim",
+    "Ddpm",
+    "Difference",
+    "Euler",
+    "EulerAncestral",
+    "Plan",
+    "Pndm",
+    "Sampler",
+    "from_config",
+    "from_config_as",
+    "names",
+]
+
+
+class Difference(NamedTuple):
+    """One place where dialects differ; issue is diffusers' number where there is one."""
+
+    where: str
+    diffusers: str
+    paper: str
+    issue: str = ""
+
+
+DIALECTS = (
+    Difference(
+        "all: tables and the plan's coefficients",
+        "float32",
+        "float64",
+        "#3005",
+    ),
+    Difference(
+        "ddim, pndm: the time stepped to",
+        "t - T // steps, which is off with linspace, and with trailing where steps does not "
+        "divide T",
+        "the next time of the list",
+        "#11347, #12633",
+    ),
+    Difference(
+        "all: trailing spacing",
+        "for some counts, 61 of T = 1000 the first, rounding lets in one more time, t = -1, "
+        "read from the noisiest end of the table",
+        "always as many times as steps",
+    ),
+    Difference(
+        "ddpm: noise in the last row",
+        "added unless its t is 0: hardly any with the small variance, much with the large",
+        "none",
+    ),
+    Difference(
+        "ddpm: the posterior's variance",
+        "at least 1e-20",
+        "as it is",
+    ),
+    Difference(
+        "pndm: v_prediction",
+        "past v are blended, and the blend is converted to eps at the step's start",
+        "each v is converted to eps at its own time, then blended",
+    ),
+    Difference(
+        "pndm: the first Runge-Kutta stage, where t - s is odd",
+        "leads to t - (t - s) // 2, one beside the time of the stages after it",
+        "leads to the time of the stages after it",
+    ),
+    Difference(
+        "euler, euler_a: linspace times",
+        "rounded to float32",
+        "float64",
+    ),
+)

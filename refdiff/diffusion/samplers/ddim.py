@@ -1,0 +1,94 @@
+"""Denoising diffusion implicit models: DDIM (2010.02502)."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from refdiff.diffusion.prediction import EPS, X0
+from refdiff.diffusion.process import posterior_coefficients
+from refdiff.diffusion.samplers.correction import Correction, keep
+from refdiff.diffusion.samplers.families import VariancePreserving
+from refdiff.diffusion.samplers.levels import (
+    alpha_bar_at,
+    following,
+    refuse_undefined,
+    with_noise,
+)
+from refdiff.diffusion.samplers.plan import Plan, tabulate
+from refdiff.diffusion.samplers.timesteps import Spacing, spaced, whole
+from refdiff.diffusion.schedule import NoiseSchedule
+from refdiff.diffusion.types import Array
+from refdiff.errors import ConfigError
+
+
+class DdimRow(NamedTuple):
+    """x_s = of_x0 * x0 + of_eps * eps + noise_std * z"""
+
+    t: int
+    s: int
+    alpha_bar: float
+    of_x0: float
+    of_eps: float
+    noise_std: float
+
+
+@dataclass(frozen=True)
+class Ddim(VariancePreserving):
+    """DDIM. eta 0 is deterministic, eta 1 has DDPM's variance; final is alpha_bar at the end."""
+
+    schedule: NoiseSchedule
+    prediction: str = "epsilon"
+    eta: float = 0.0
+    final: float = 1.0
+    correction: Correction = keep
+    spacing: Spacing = "leading"
+    offset: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.eta <= 1:
+            raise ConfigError(
+                f"eta is {self.eta!r}, expected a number in [0, 1], from DDIM to DDPM: choose one"
+            )
+
+    def plan(self, steps: int) -> Plan[DdimRow]:
+        """One row a step; the last leads to alpha_bar = final."""
+        t = whole(spaced(self.schedule, steps, self.spacing, self.offset), self.schedule)
+        s = following(self.schedule, t, steps)
+        a_t, a_s = alpha_bar_at(self.schedule, t), alpha_bar_at(self.schedule, s, self.final)
+        refuse_undefined(self.prediction, a_t)
+        noise_std = self.eta * np.sqrt(posterior_coefficients(a_t, a_s).variance)
+        return tabulate(
+            DdimRow,
+            t=t,
+            s=s,
+            alpha_bar=a_t,
+            of_x0=np.sqrt(a_s),
+            # rounding may take this below 0 where eta = 1 steps out of pure noise
+            of_eps=np.sqrt(np.maximum(1 - a_s - noise_std**2, 0)),
+            noise_std=noise_std,
+        )
+
+    def needs_noise(self, plan: Plan[DdimRow], i: int) -> bool:
+        """Whether row i adds noise: never with eta = 0."""
+        return plan.rows[i].noise_std > 0
+
+    def step(
+        self,
+        plan: Plan[DdimRow],
+        i: int,
+        x: Array,
+        out: Array,
+        memory: None = None,
+        noise: Array | None = None,
+    ) -> tuple[Array, None]:
+        """sqrt(a_s) x0 + sqrt(1 - a_s - std^2) eps + std z (2010.02502, eqs. 12 and 16).
+
+        x [N,C,H,W], out [N,C,H,W], noise [N,C,H,W] -> [N,C,H,W]
+        A corrected (clipped, thresholded) x0 does not change eps, as in diffusers.
+        """
+        row = plan.rows[i]
+        x0 = self.correction(X0[self.prediction](x, out, row.alpha_bar))
+        eps = EPS[self.prediction](x, out, row.alpha_bar)
+        mean = row.of_x0 * x0 + row.of_eps * eps
+        return with_noise(mean, row.noise_std, noise), None

@@ -1,0 +1,89 @@
+"""Euler's method on the probability flow in sigma (2206.00364, Algorithm 2 without churn)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refdiff.diffusion.samplers.families import VarianceExploding
+from refdiff.diffusion.samplers.plan import Plan, tabulate
+from refdiff.diffusion.samplers.sigmas import DENOISED, interpolated, log_linear, sigma_table, to_t
+from refdiff.diffusion.samplers.timesteps import Spacing, spaced
+from refdiff.diffusion.schedule import NoiseSchedule
+from refdiff.diffusion.types import Array
+
+# (first sigma, last sigma, steps) -> [steps] falling: how to space sigma itself
+Respacing = Callable[[float, float, int], NDArray[np.float64]]
+
+
+class EulerRow(NamedTuple):
+    """x + (x - x0) / sigma * (sigma_next - sigma)"""
+
+    t: float
+    sigma: float
+    sigma_next: float
+
+
+@dataclass(frozen=True)
+class Euler(VarianceExploding):
+    """Euler. Sigma follows the times' spacing, unless `respacing` spaces it by itself.
+
+    sigma_min and sigma_max bound a respacing in place of the spaced sigmas' own ends. With
+    continuous_time the model is asked at log(sigma) / 4 (2206.00364, table 1, c_noise).
+    """
+
+    schedule: NoiseSchedule
+    prediction: str = "epsilon"
+    spacing: Spacing = "linspace"
+    offset: int = 0
+    interpolation: Literal["linear", "log_linear"] = "linear"
+    respacing: Respacing | None = None
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+    final: Literal["zero", "sigma_min"] = "zero"
+    continuous_time: bool = False
+
+    def plan(self, steps: int) -> Plan[EulerRow]:
+        """One row a step; the last leads to sigma 0, or to the schedule's smallest."""
+        table = sigma_table(self.schedule)
+        t = spaced(self.schedule, steps, self.spacing, self.offset).astype(table.dtype)
+        sigma: Array = interpolated(table, t)
+        if self.interpolation == "log_linear":  # one more than rows: it brings its own end
+            sigma = log_linear(table, steps + 1, self.schedule.dialect)
+        if self.respacing is not None:
+            first, last = self.sigma_max or float(sigma[0]), self.sigma_min or float(sigma[-1])
+            sigma = self.respacing(first, last, len(t))
+            t = to_t(table, sigma)
+        end = table[0] if self.final == "sigma_min" else 0.0
+        path = np.append(sigma, end).astype(table.dtype)[: len(t) + 1]
+        if self.continuous_time:
+            t = 0.25 * np.log(path[:-1])
+        return tabulate(
+            EulerRow,
+            t=t.astype(table.dtype).astype(np.float64),
+            sigma=path[:-1],
+            sigma_next=path[1:],
+        )
+
+    def needs_noise(self, plan: Plan[EulerRow], i: int) -> bool:
+        """Never: the flow is an ordinary differential equation."""
+        return False
+
+    def step(
+        self,
+        plan: Plan[EulerRow],
+        i: int,
+        x: Array,
+        out: Array,
+        memory: None = None,
+        noise: Array | None = None,
+    ) -> tuple[Array, None]:
+        """x + (sigma_next - sigma) dx/dsigma, dx/dsigma = (x - x0) / sigma (2206.00364, eq. 4).
+
+        x [N,C,H,W], out [N,C,H,W] -> [N,C,H,W]
+        """
+        row = plan.rows[i]
+        x0 = DENOISED[self.prediction](x, out, row.sigma)
+        return x + (x - x0) / row.sigma * (row.sigma_next - row.sigma), None

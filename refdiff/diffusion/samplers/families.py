@@ -1,0 +1,64 @@
+"""The two scalings of x that samplers work in, and what follows from each.
+
+Variance preserving: x = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps, as the model sees it.
+Variance exploding:  x = x0 + sigma eps, divided by sqrt(sigma^2 + 1) for the model; this is the
+other x divided by sqrt(alpha_bar) (2206.00364, table 1).
+"""
+
+from typing import Protocol
+
+from refdiff.diffusion.process import q_sample
+from refdiff.diffusion.samplers.plan import Plan, Row
+from refdiff.diffusion.samplers.timesteps import Spacing
+from refdiff.diffusion.types import Array
+
+
+class AlphaBarRow(Row, Protocol):
+    """A row that knows alpha_bar at its time t."""
+
+    @property
+    def alpha_bar(self) -> float:
+        """Share of the data's variance in x."""
+
+
+class SigmaRow(Row, Protocol):
+    """A row that knows sigma at its time t."""
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise in x."""
+
+
+class VariancePreserving:
+    """Start, noising and input of DDPM, DDIM and PNDM."""
+
+    def init_noise_sigma(self, plan: Plan[AlphaBarRow]) -> float:
+        """1: where the plan begins, hardly any data are left."""
+        return 1.0
+
+    def add_noise(self, plan: Plan[AlphaBarRow], i: int, x0: Array, eps: Array) -> Array:
+        """x0 noised to the level at which row i begins. x0 [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""
+        return q_sample(x0, eps, plan.rows[i].alpha_bar)
+
+    def scale_input(self, plan: Plan[AlphaBarRow], i: int, x: Array) -> Array:
+        """x itself: the model knows this scaling. x [N,C,H,W] -> [N,C,H,W]"""
+        return x
+
+
+class VarianceExploding:
+    """Start, noising and input of the Euler family."""
+
+    spacing: Spacing
+
+    def init_noise_sigma(self, plan: Plan[SigmaRow]) -> float:
+        """The largest sigma; with leading spacing sqrt(sigma^2 + 1), which counts the data too."""
+        sigma = max(row.sigma for row in plan.rows)
+        return (sigma**2 + 1) ** 0.5 if self.spacing == "leading" else sigma
+
+    def add_noise(self, plan: Plan[SigmaRow], i: int, x0: Array, eps: Array) -> Array:
+        """x0 noised to the level at which row i begins. x0 [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""
+        return x0 + plan.rows[i].sigma * eps
+
+    def scale_input(self, plan: Plan[SigmaRow], i: int, x: Array) -> Array:
+        """x at the scale of the model's training. x [N,C,H,W] -> [N,C,H,W]"""
+        return x / (plan.rows[i].sigma ** 2 + 1) ** 0.5

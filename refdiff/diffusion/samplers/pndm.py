@@ -1,0 +1,217 @@
+"""Pseudo numerical methods: PNDM (2202.09778), Stable Diffusion 1.5's own sampler.
+
+The model's eps at several times are blended as a classical method blends slopes, then one
+DDIM-like transfer step is taken with the blend. Two ways to begin, when there is no past yet:
+
+- runge_kutta: three steps by the classical fourth-order method, of four calls each (F-PNDM);
+- else one step taken twice, improved with the slope at its end (PLMS, S-PNDM's first step).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refdiff.diffusion.prediction import EPS
+from refdiff.diffusion.samplers.families import VariancePreserving
+from refdiff.diffusion.samplers.levels import alpha_bar_at, following
+from refdiff.diffusion.samplers.plan import Plan, tabulate
+from refdiff.diffusion.samplers.timesteps import Spacing, spaced, whole
+from refdiff.diffusion.schedule import NoiseSchedule
+from refdiff.diffusion.types import Array, Dialect
+from refdiff.errors import ConfigError
+
+
+class PndmRow(NamedTuple):
+    """The model is asked at t; its answer, blended by the role's rule, leads from start to s."""
+
+    t: int
+    start: int
+    s: int
+    alpha_bar: float
+    alpha_bar_start: float
+    alpha_bar_s: float
+    role: str
+
+
+class Memory(NamedTuple):
+    """x where the step begins, the last four outputs kept, and a Runge-Kutta blend under way."""
+
+    x: Array
+    past: tuple[Array, ...] = ()
+    blend: Array | None = None
+
+
+# 2202.09778, eq. 12, and its lower orders for the first steps; latest output first
+ADAMS_BASHFORTH = (
+    (1.0,),
+    (3 / 2, -1 / 2),
+    (23 / 12, -16 / 12, 5 / 12),
+    (55 / 24, -59 / 24, 37 / 24, -9 / 24),
+)
+
+
+def adams_bashforth(x: Array, out: Array, memory: Memory | None) -> tuple[Array, Memory]:
+    """A new step from x, extrapolating from up to four outputs (eq. 12)."""
+    past = (out, *(memory.past if memory else ()))[:4]
+    weights = ADAMS_BASHFORTH[len(past) - 1]
+    blend = sum((w * e for w, e in zip(weights[1:], past[1:], strict=True)), weights[0] * past[0])
+    return blend, Memory(x, past)
+
+
+def improve(x: Array, out: Array, memory: Memory | None) -> tuple[Array, Memory]:
+    """The step before once more, with the mean of the slopes at its two ends."""
+    assert memory is not None  # step sees to it
+    return (out + memory.past[0]) / 2, memory
+
+
+def stage_1(x: Array, out: Array, memory: Memory | None) -> tuple[Array, Memory]:
+    """Runge-Kutta's first slope, at the start (eq. 13)."""
+    past = (out, *(memory.past if memory else ()))[:4]
+    return out, Memory(x, past, out / 6)
+
+
+def stage_2_3(x: Array, out: Array, memory: Memory | None) -> tuple[Array, Memory]:
+    """Runge-Kutta's second and third slope, at the middle (eq. 13)."""
+    before, blend = _begun(memory)
+    return out, before._replace(blend=blend + out / 3)
+
+
+def stage_4(x: Array, out: Array, memory: Memory | None) -> tuple[Array, Memory]:
+    """Runge-Kutta's last slope, at the end, which completes the blend (eq. 13)."""
+    before, blend = _begun(memory)
+    return blend + out / 6, before
+
+
+Rule = Callable[[Array, Array, Memory | None], tuple[Array, Memory]]
+ROLES: dict[str, Rule] = {
+    "adams-bashforth": adams_bashforth,
+    "improve": improve,
+    "stage 1": stage_1,
+    "stage 2": stage_2_3,
+    "stage 3": stage_2_3,
+    "stage 4": stage_4,
+}
+
+
+def transfer(x: Array, eps: Array, alpha_bar_t: float, alpha_bar_s: float) -> Array:
+    """From t to s along eps (2202.09778, eq. 9). x [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""
+    a_t, a_s = alpha_bar_t, alpha_bar_s
+    slope = (a_s - a_t) / (a_t * (1 - a_s) ** 0.5 + (a_t * (1 - a_t) * a_s) ** 0.5)
+    return (a_s / a_t) ** 0.5 * x - slope * eps
+
+
+@dataclass(frozen=True)
+class Pndm(VariancePreserving):
+    """PNDM. final is alpha_bar at the end: 1 is the data's, SD 1.5 has the schedule's first."""
+
+    schedule: NoiseSchedule
+    prediction: str = "epsilon"
+    final: float = 1.0
+    runge_kutta: bool = False
+    spacing: Spacing = "leading"
+    offset: int = 0
+
+    def plan(self, steps: int) -> Plan[PndmRow]:
+        """One row a call: steps + 1 of them, or steps + 9 with three Runge-Kutta steps."""
+        t = whole(spaced(self.schedule, steps, self.spacing, self.offset), self.schedule)
+        s = following(self.schedule, t, steps)
+        if self.runge_kutta:
+            rows = _runge_kutta_opening(t, s, self.schedule.dialect)
+        else:
+            rows = _improved_opening(t, s)
+        done = 3 if self.runge_kutta else 1
+        rows += [(now, now, then, "adams-bashforth") for now, then in zip(t, s, strict=True)][done:]
+        asked, start, to = (np.array([row[k] for row in rows]) for k in range(3))
+        alpha_bar_start = alpha_bar_at(self.schedule, start)
+        if np.any(alpha_bar_start == 0):
+            raise ConfigError(
+                "the plan steps out of alpha_bar = 0, pure noise, which PNDM divides by: "
+                "choose a schedule that ends above it, or a ddim sampler"
+            )
+        return tabulate(
+            PndmRow,
+            t=asked,
+            start=start,
+            s=to,
+            alpha_bar=alpha_bar_at(self.schedule, asked),
+            alpha_bar_start=alpha_bar_start,
+            alpha_bar_s=alpha_bar_at(self.schedule, to, self.final),
+            role=[row[3] for row in rows],
+        )
+
+    def needs_noise(self, plan: Plan[PndmRow], i: int) -> bool:
+        """Never: PNDM is deterministic."""
+        return False
+
+    def step(
+        self,
+        plan: Plan[PndmRow],
+        i: int,
+        x: Array,
+        out: Array,
+        memory: Memory | None = None,
+        noise: Array | None = None,
+    ) -> tuple[Array, Memory | None]:
+        """The transfer along the blended slope, by the rule that the row names.
+
+        x [N,C,H,W], out [N,C,H,W] -> [N,C,H,W]
+        On paper slopes are eps. diffusers blends whatever the model predicts and takes the blend
+        for a prediction at the step's start, which makes v_prediction a first-order method.
+        A run may start at any row but the later stages of a Runge-Kutta step, else ConfigError.
+        """
+        row, to_eps = plan.rows[i], EPS[self.prediction]
+        if row.role == "improve" and memory is None:
+            return x, None  # a run that starts here has no step to improve: row i + 1 is its first
+        if self.schedule.dialect == "paper":
+            eps, memory = ROLES[row.role](x, to_eps(x, out, row.alpha_bar), memory)
+        else:
+            blend, memory = ROLES[row.role](x, out, memory)
+            eps = to_eps(memory.x, blend, row.alpha_bar_start)
+        return transfer(memory.x, eps, row.alpha_bar_start, row.alpha_bar_s), memory
+
+
+Times = NDArray[np.int64]
+Call = tuple[int, int, int, str]  # t, start, s, role
+
+
+def _improved_opening(t: Times, s: Times) -> list[Call]:
+    """The first step, and the same step improved, if there is a second time to ask at."""
+    first = (t[0], t[0], s[0], "adams-bashforth")
+    if len(t) == 1:
+        return [first]
+    return [first, (t[1], t[1] + (t[0] - s[0]), t[1], "improve")]
+
+
+def _runge_kutta_opening(t: Times, s: Times, dialect: Dialect) -> list[Call]:
+    """Three steps of four stages. Where no time is the middle, diffusers' stage 1 misses stage 2's.
+
+    Raises ConfigError for fewer than 4 steps.
+    """
+    if len(t) < 4:
+        raise ConfigError(
+            f"{len(t)} steps were asked of PNDM with Runge-Kutta, expected 4 or more, three for "
+            "the start: take more steps, or set skip_prk_steps to true"
+        )
+    rows: list[Call] = []
+    for start, s_start, end in zip(t[:3], s[:3], t[1:4], strict=True):
+        half = (start - s_start) // 2
+        middle = end + half
+        rows += [
+            (start, start, start - half if dialect == "diffusers" else middle, "stage 1"),
+            (middle, start, middle, "stage 2"),
+            (middle, start, end, "stage 3"),
+            (end, start, end, "stage 4"),
+        ]
+    return rows
+
+
+def _begun(memory: Memory | None) -> tuple[Memory, Array]:
+    if memory is None or memory.blend is None:
+        raise ConfigError(
+            "a run starts in the middle of a Runge-Kutta step, which needs the stages before it: "
+            'start at a row whose role is "stage 1" or "adams-bashforth"'
+        )
+    return memory, memory.blend

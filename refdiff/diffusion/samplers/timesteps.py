@@ -1,0 +1,57 @@
+"""Which of the T training times the model is asked at: the spacings (2305.08891, table 2)."""
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refdiff.diffusion.schedule import NoiseSchedule
+from refdiff.errors import ConfigError
+
+Spacing = Literal["leading", "trailing", "linspace"]
+
+
+def spaced(
+    schedule: NoiseSchedule, steps: int, spacing: Spacing, offset: int
+) -> NDArray[np.float64]:
+    """Times in falling order: -> [steps] float64
+
+    leading:  (steps-1)k + offset, ..., k + offset, offset, with k = T // steps
+    trailing: T - 1, T - 1 - T/steps, ..., rounded
+    linspace: from T - 1 to 0 in equal steps, not rounded
+    Only leading heeds the offset.
+    Raises ConfigError unless steps is an integer from 1 to T.
+    """
+    T = len(schedule)
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= T:
+        raise ConfigError(
+            f"{steps!r} steps were asked for, expected an integer from 1 to {T}, the length of "
+            "the noise schedule: choose such a number"
+        )
+    match spacing:
+        case "leading":
+            return np.arange(steps, dtype=np.float64)[::-1] * (T // steps) + offset
+        case "trailing" if schedule.dialect == "diffusers":
+            # the end point 0 slips in by rounding for some counts, 61 of 1000 say, as t = -1
+            return np.round(np.arange(T, 0, -T / steps)) - 1
+        case "trailing":
+            return np.round(T - np.arange(steps) * (T / steps)) - 1
+        case "linspace":
+            return np.linspace(0, T - 1, steps)[::-1]
+    raise ConfigError(
+        f"timestep_spacing is {spacing!r}, expected one of {list(get_args(Spacing))}: choose one"
+    )
+
+
+def whole(times: NDArray[np.float64], schedule: NoiseSchedule) -> NDArray[np.int64]:
+    """Times rounded to rows of the schedule's tables: -> [len(times)] int64
+
+    Raises ConfigError where a time lies beyond the schedule.
+    """
+    t = np.round(times).astype(np.int64)
+    if t[0] >= len(schedule):
+        raise ConfigError(
+            f"the first timestep is {t[0]}, beyond the schedule's last, {len(schedule) - 1}: "
+            "use fewer steps or a smaller steps_offset"
+        )
+    return t
