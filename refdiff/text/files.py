@@ -12,7 +12,7 @@ from .bpe import END_OF_WORD, SYMBOLS
 
 CLIP_FILE = Path(__file__).parent / "clip" / "bpe_simple_vocab_16e6.txt.gz"
 CLIP_MERGES = slice(1, 48_895)  # of its lines; the first is a heading, the rest CLIP leaves out
-CLIP_SPECIALS = ("<|startoftext|>", "<|endoftext|>")
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
 Vocabulary = dict[str, int]
 MergeTable = dict[tuple[int, int], tuple[int, int]]
@@ -86,7 +86,8 @@ def clip_vocabulary() -> tuple[Vocabulary, MergeTable]:
         *symbols,
         *(symbol + END_OF_WORD for symbol in symbols),
         *(line.replace(" ", "") for line in lines),
-        *CLIP_SPECIALS,
+        BOS,
+        EOS,
     ]
     vocab = {token: id_ for id_, token in enumerate(tokens)}
     return vocab, _merge_table(((str(CLIP_FILE), line.split(" ")) for line in lines), vocab)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import CheckpointError, ConfigError
-from .files import read_json
+from .files import BOS, EOS, read_json
 
-BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 DEFAULT_LENGTH = 77
 LONGEST = 65_536  # a longer model_max_length (1e30 is common) says that none was set
 
@@ -68,7 +67,7 @@ def number(settings: Settings, vocab: Mapping[str, int], source: Path) -> list[A
     Raises CheckpointError for a token that neither the vocabulary nor the settings have an id for,
     and where the id stated is not the next one free.
     """
-    added, free = [], len(vocab)
+    added, free, taken = [], len(vocab), set(vocab.values())
     for text, normalized in settings.added.items():
         id_ = vocab.get(text, settings.stated.get(text))
         if id_ is None or (text == settings.unk and text not in vocab):
@@ -76,7 +75,7 @@ def number(settings: Settings, vocab: Mapping[str, int], source: Path) -> list[A
                 f"{source} lacks the special token {text!r}; fetch the tokenizer's files again"
             )
         if text not in vocab:
-            if id_ != free or free in vocab.values():
+            if id_ != free or free in taken:
                 raise CheckpointError(
                     f"the added token {text!r} has the id {id_}, but the next free id after "
                     f"{source} is {free}; fetch the tokenizer's files again"

@@ -10,7 +10,8 @@ from typing import overload
 from ..errors import ConfigError, PromptError
 from . import files
 from .bpe import Merges, merge, spell
-from .settings import EOS, AddedToken, Settings, number, plain, read_settings
+from .files import EOS
+from .settings import AddedToken, Settings, number, plain, read_settings
 from .words import normalise, words
 
 
@@ -121,33 +122,34 @@ class Tokenizer:
 
     def _pieces(self, text: str) -> Iterator[int | str]:
         """The added tokens of a text as ids, and what is between them, normalised."""
-        for verbatim, run in enumerate(self._verbatim.split(text)):
-            if verbatim % 2:
-                yield self._added_ids[run]
-                continue
-            for found, piece in enumerate(self._normalised.split(normalise(run))):
-                yield self._normalised_ids[piece] if found % 2 else piece
+        for run in self._verbatim.cut(text):
+            if isinstance(run, int):
+                yield run
+            else:
+                yield from self._normalised.cut(normalise(run))
 
     @cached_property
-    def _added_ids(self) -> dict[str, int]:
-        return {token.text: token.id for token in self.added if not token.normalized}
+    def _verbatim(self) -> "_Cutter":
+        return _Cutter({token.text: token.id for token in self.added if not token.normalized})
 
     @cached_property
-    def _normalised_ids(self) -> dict[str, int]:
-        return {normalise(token.text): token.id for token in self.added if token.normalized}
-
-    @cached_property
-    def _verbatim(self) -> re.Pattern[str]:
-        return _any_of(self._added_ids)
-
-    @cached_property
-    def _normalised(self) -> re.Pattern[str]:
-        return _any_of(self._normalised_ids)
+    def _normalised(self) -> "_Cutter":
+        return _Cutter(
+            {normalise(token.text): token.id for token in self.added if token.normalized}
+        )
 
 
-def _any_of(texts: Mapping[str, int]) -> re.Pattern[str]:
-    longest_first = sorted(texts, key=len, reverse=True)
-    return re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
+class _Cutter:
+    """Finds some texts in another, the longest where several begin."""
+
+    def __init__(self, ids: Mapping[str, int]) -> None:
+        longest_first = sorted(ids, key=len, reverse=True)
+        self.ids = ids
+        self.pattern = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
+
+    def cut(self, text: str) -> Iterator[int | str]:
+        for place, piece in enumerate(self.pattern.split(text)):
+            yield self.ids[piece] if place % 2 else piece  # split puts what it found at odd places
 
 
 def _checked(text: str) -> str:

@@ -63,7 +63,7 @@ def compare(folder, texts=TEXTS, length=16):
     return ours, oracle
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(config=roles, special=st.none() | roles, decoder=decoders, added=st.booleans())
 def test_special_tokens(config, special, decoder, added):
     config = {key: typed(value) for key, value in config.items()}
