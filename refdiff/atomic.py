@@ -21,15 +21,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises RefdiffError where the target is not a regular file, its folder is missing or
     unwritable, or the block raises an OSError (a full disk); its other exceptions pass through.
     """
-    target = Path(os.path.realpath(path))
-    if os.path.isdir(target):
-        raise RefdiffError(f"{path} is a folder, and a file is to be written; name a file in it.")
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise RefdiffError(f"{path} is a device or pipe, and only a regular file can be replaced.")
-    if not os.path.isdir(target.parent):
-        raise RefdiffError(
-            f"{path} cannot be written: there is no folder {target.parent}; create it first."
-        )
+    target = check_writable(path)
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         # Opened by name, not by tempfile, so that the result has the permissions of any new file.
@@ -43,3 +35,22 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """The regular file that `path` names or may become: to be asked before hours of work.
+
+    Raises RefdiffError where `atomic_write` would, as far as that can be seen beforehand.
+    """
+    target = Path(os.path.realpath(path))
+    if os.path.isdir(target):
+        raise RefdiffError(f"{path} is a folder, and a file is to be written; name a file in it.")
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise RefdiffError(f"{path} is a device or pipe, and only a regular file can be replaced.")
+    if not os.path.isdir(target.parent):
+        raise RefdiffError(
+            f"{path} cannot be written: there is no folder {target.parent}; create it first."
+        )
+    if not os.access(target.parent, os.W_OK):
+        raise RefdiffError(f"{path} cannot be written: its folder is read-only for you.")
+    return target

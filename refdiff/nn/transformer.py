@@ -113,7 +113,8 @@ def attention_block(p: Params, x: Array, *, heads: int, groups: int, eps: float)
     """Normalised pixels attend to each other, added to the picture: x [N,C,H,W] -> [N,C,H,W]"""
     h = x.reshape(*x.shape[:2], -1)
     h = group_norm(p / "group_norm", h, groups=groups, eps=eps) if "group_norm" in p else h
-    q, k, v = (split_heads(linear(p / n, h.swapaxes(1, 2)), heads) for n in ("to_q", "to_k", "to_v"))
+    h = h.swapaxes(1, 2)
+    q, k, v = (split_heads(linear(p / n, h), heads) for n in ("to_q", "to_k", "to_v"))
     y = linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)))
     return x + to_picture(y, like=x)
 

@@ -1,0 +1,94 @@
+"""The command line: results on stdout, talk on stderr, exit 0, 1 or 2, one sentence an error."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from refdiff.errors import RefdiffError
+
+EXAMPLES = """\
+examples:
+  refdiff generate "frogs on stilts"
+  refdiff generate "two cats on a blue background" -o cats.png --seed 3 --guidance 4
+  refdiff generate "a lighthouse in a storm" --model stable-diffusion-v1-5 --sampler euler
+  refdiff generate --like cats.png -o again.png
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status."""
+    args = parser().parse_args(argv)
+    try:
+        for line in args.run(args):
+            print(line, flush=True)
+    except RefdiffError as error:
+        print(f"refdiff: {error}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("refdiff: out of memory: choose a smaller --size or --count", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("refdiff: interrupted; no unfinished file is left", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away; this keeps Python from complaining once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar."""
+    from refdiff import __version__
+
+    top = argparse.ArgumentParser(
+        prog="refdiff",
+        description="Text-to-image diffusion on NumPy.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"refdiff {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    add_generate(commands)
+    return top
+
+
+def add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Options have no defaults of their own: --like must know which of them were given."""
+    from refdiff.diffusion.samplers import names
+    from refdiff.generate import generate
+
+    command = commands.add_parser(
+        "generate",
+        help="make pictures of a prompt",
+        description="Make pictures of a prompt; each PNG says how it was made.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=generate)
+    add = command.add_argument
+    add("prompt", nargs="?", metavar="PROMPT", help="what the picture shall show")
+    add("-o", "--output", metavar="FILE", default="out.png", help="the PNG to write (%(default)s)")
+    add("--model", metavar="PATH", help="a diffusers folder (the weights that refdiff ships)")
+    add("--negative", metavar="TEXT", help="what it shall not show")
+    add("--steps", type=int, metavar="N", help="steps of the sampler (25)")
+    add("--guidance", type=float, metavar="G", help="how closely to follow the prompt (7.5)")
+    add("--guidance-rescale", type=float, metavar="PHI", help="0 to 1, against overexposure (0)")
+    add("--seed", type=int, metavar="S", help="of PyTorch's CPU generator (0)")
+    add("--sampler", metavar="NAME", help=f"{', '.join(names())} (the checkpoint's own)")
+    add("--size", type=size, metavar="WxH", help="in pixels (what the model was trained for)")
+    add("--count", type=int, metavar="N", help="pictures from one seed: FILE-0.png, ... (1)")
+    add("--latents", metavar="FILE", help="start from this noise: .npy or .safetensors")
+    add("--save-latents", metavar="FILE", help="also write the final latents: .npy, .safetensors")
+    add("--engine", choices=("fast", "reference"), help="kernels or definitions (fast)")
+    add("--dtype", choices=("float32", "float64"), help="of all arithmetic (float32)")
+    add("--like", metavar="PNG", help="as this picture was made; options given here win")
+
+
+def size(text: str) -> tuple[int, int]:
+    """ "512x384" -> (512, 384)"""
+    width, x, height = text.lower().partition("x")
+    if not (x and width.isdecimal() and height.isdecimal() and len(text) < 20):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write WIDTHxHEIGHT, as in 512x384")
+    return int(width), int(height)

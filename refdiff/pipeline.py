@@ -1,0 +1,248 @@
+"""From prompt to picture: the whole path (Rombach et al. 2022, arXiv 2112.10752).
+
+tokens -> text states -> noise -> guided denoising -> latents -> picture
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from refdiff import noise
+from refdiff.components import VAE, TextEncoder, UNet
+from refdiff.diffusion import samplers
+from refdiff.diffusion.guidance import classifier_free
+from refdiff.diffusion.loop import sample
+from refdiff.diffusion.types import Model
+from refdiff.errors import ConfigError, PromptError, ShapeError
+from refdiff.op import FAST, Array, Engine, current_engine, engine
+from refdiff.pictures import to_images
+from refdiff.text import Tokenizer
+from refdiff.trace import Trace
+
+LONGEST_PROMPT = 20_000  # characters; a model reads far fewer, and more are a mistake
+LARGEST = 16  # times the side that the model was trained for
+MOST = 256  # pictures at once
+
+Progress = Callable[[int, int], None]  # steps done, steps in all
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call made: pictures, their latents, and what is needed to make them again."""
+
+    images: list[Image.Image]
+    latents: Array  # [N,C,h,w], as the U-Net sees them
+    settings: Mapping[str, Any]
+
+
+@dataclass
+class Pipeline:
+    """Stable Diffusion's components, and the way from one to the next."""
+
+    unet: UNet
+    vae: VAE
+    text_encoder: TextEncoder
+    tokenizer: Tokenizer
+    scheduler: Mapping[str, Any]
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.sampler = samplers.from_config(self.scheduler)
+        self._trace: Trace | None = None
+        check_fit(self)
+
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        steps: int = 25,
+        guidance: float = 7.5,
+        seed: int = 0,
+        negative: str = "",
+        sampler: str | samplers.AnySampler | None = None,
+        size: tuple[int, int] | None = None,
+        count: int = 1,
+        latents: Array | None = None,
+        guidance_rescale: float = 0.0,
+        dtype: npt.DTypeLike = np.float32,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Pictures of a prompt.
+
+        steps: of the sampler; guidance: 1 is none, more follows the prompt more closely;
+        seed: of PyTorch's CPU generator, so that it gives the noise it gives there; negative: what
+        the picture shall not be; sampler: "ddim", "pndm", "euler", "euler_a", "ddpm", a sampler,
+        or None for the checkpoint's own; size: (width, height) in pixels; count: of pictures from
+        one seed; latents: noise to start from [count,C,h,w] in place of the seed's; dtype: of all
+        arithmetic, float32 or float64 (the seed's noise is float32's in both);
+        progress: called with (steps done, steps in all).
+        Raises PromptError, ConfigError or ShapeError for what cannot be made, before any work.
+        """
+        chosen = self.choose(sampler)
+        plan = chosen.plan(steps)
+        check_numbers(guidance, guidance_rescale, count, dtype)
+        shape = self.latent_shape(count, size)
+        random = noise.torch_cpu(seed)
+
+        def draw(_row: int = -1) -> Array:
+            return random.normal(shape, np.float32).astype(dtype)
+
+        start = draw() if latents is None else check_latents(latents, shape).astype(dtype)
+        settings = {
+            "prompt": prompt,
+            "negative": negative,
+            "steps": steps,
+            "guidance": guidance,
+            "guidance_rescale": guidance_rescale,
+            "seed": seed,
+            "sampler": sampler if isinstance(sampler, str) else None,
+            "size": (shape[3] * self.vae.config.factor, shape[2] * self.vae.config.factor),
+            "count": count,
+            "dtype": np.dtype(dtype).name,
+        }
+        with self._engine() as used:
+            model = self.guided(prompt, negative, guidance, guidance_rescale, count, dtype)
+            x = self._tap("latents", start * chosen.init_noise_sigma(plan))
+            for done, final in enumerate(self.denoise(model, chosen, plan, x, draw), 1):
+                x = final
+                if progress is not None:
+                    progress(done, len(plan))
+            picture = self._tap("picture", self.vae.decode(self.vae.unscale(x)))
+        return Result(to_images(picture), x, {**settings, "engine": str(used)})
+
+    def denoise(
+        self,
+        model: Model,
+        sampler: samplers.AnySampler,
+        plan: samplers.Plan[Any],
+        x: Array,
+        draw: Callable[[int], Array],
+    ) -> Iterator[Array]:
+        """The latents after each row of the plan, recorded below `steps.i`: x [N,C,h,w]."""
+        steps = sample(model, sampler, plan, x, draw)
+        for i in range(len(plan)):
+            with self._trace.within(f"steps.{i}") if self._trace is not None else nullcontext():
+                step = next(steps)
+                self._tap("x_in", step.x_in)
+                self._tap("out", step.out)
+                yield self._tap("x_prev", step.x_prev)
+
+    def guided(
+        self,
+        prompt: str,
+        negative: str,
+        guidance: float,
+        rescale: float,
+        count: int,
+        dtype: npt.DTypeLike,
+    ) -> Model:
+        """The U-Net under the prompt, as a function of (x, t); guidance 1 needs no second half."""
+        texts = [prompt] if guidance == 1 else [negative, prompt]
+        states = np.repeat(self.encode(texts, dtype), count, axis=0)
+
+        def model(x: Array, t: float) -> Array:
+            return self.unet(x, t, states)
+
+        return model if guidance == 1 else classifier_free(model, guidance, rescale)
+
+    def encode(self, texts: list[str], dtype: npt.DTypeLike = np.float32) -> Array:
+        """The text states that the U-Net attends to: -> [N,L,D]. Raises PromptError."""
+        for text in texts:
+            if isinstance(text, str) and len(text) > LONGEST_PROMPT:
+                raise PromptError(
+                    f"a prompt has {len(text)} characters, but the model reads only the first "
+                    f"{self.tokenizer.length} tokens: shorten it to at most {LONGEST_PROMPT}"
+                )
+        ids = np.array(self.tokenizer(texts))
+        self._tap("tokens", ids)
+        return self.text_encoder(ids, dtype).last_hidden_state
+
+    def choose(self, sampler: str | samplers.AnySampler | None) -> samplers.AnySampler:
+        """The sampler of that name over the checkpoint's schedule; None: the checkpoint's own."""
+        if isinstance(sampler, str):
+            return samplers.from_config_as(self.scheduler, sampler)
+        return self.sampler if sampler is None else sampler
+
+    def latent_shape(self, count: int, size: tuple[int, int] | None) -> tuple[int, int, int, int]:
+        """[count,C,h,w] for (width, height) in pixels. Raises ShapeError where there is none."""
+        factor, trained = self.vae.config.factor, self.unet.config.sample_size or 64
+        width, height = size or (trained * factor, trained * factor)
+        largest = LARGEST * trained * factor
+        for side in (width, height):
+            if not isinstance(side, int) or side % factor or not factor <= side <= largest:
+                raise ShapeError(
+                    f"the size {width}x{height} cannot be made: choose sides that are multiples of "
+                    f"{factor}, from {factor} to {largest} pixels"
+                )
+        return count, self.unet.config.in_channels, height // factor, width // factor
+
+    @contextmanager
+    def recording(self, trace: Trace) -> Iterator[None]:
+        """Record every tensor of the calls inside, each component's below its name."""
+        with ExitStack() as stack:
+            for part in (self.unet, self.vae, self.text_encoder):
+                stack.enter_context(part.recording(trace, part.name))
+            self._trace = trace
+            stack.callback(setattr, self, "_trace", None)
+            yield
+
+    @contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        """Kernels, unless the caller chose an engine."""
+        wanted = current_engine(default=FAST)
+        with engine(wanted.name, wanted.rounding) as used:
+            if self._trace is not None:
+                self._trace.notes["engine"] = str(used)
+            yield used
+
+    def _tap(self, name: str, value: Array) -> Array:
+        if self._trace is not None:
+            self._trace.record(name, value)
+        return value
+
+
+def check_fit(pipe: Pipeline) -> None:
+    """Raises ConfigError where components do not fit each other."""
+    pairs = {
+        "text states": (pipe.text_encoder.config.width, pipe.unet.config.context),
+        "latents": (pipe.vae.config.latent_channels, pipe.unet.config.in_channels),
+        "outputs": (pipe.unet.config.out_channels, pipe.unet.config.in_channels),
+    }
+    for what, (has, wants) in pairs.items():
+        if has != wants:
+            raise ConfigError(
+                f"{what} are {has} wide, but the U-Net takes {wants}: mixed checkpoints?"
+            )
+    if pipe.tokenizer.length > pipe.text_encoder.config.positions:
+        raise ConfigError(
+            f"the tokenizer gives {pipe.tokenizer.length} tokens, but the text encoder has "
+            f"{pipe.text_encoder.config.positions} positions: mixed checkpoints?"
+        )
+
+
+def check_numbers(guidance: float, rescale: float, count: int, dtype: npt.DTypeLike) -> None:
+    """Raises ConfigError for numbers that no picture can be made with."""
+    if not math.isfinite(guidance):
+        raise ConfigError(f"guidance is {guidance}, expected a finite number: try 7.5")
+    if not 0 <= rescale <= 1:
+        raise ConfigError(f"guidance rescale is {rescale}, expected a number from 0 to 1")
+    if not isinstance(count, int) or not 1 <= count <= MOST:
+        raise ConfigError(f"count is {count}, expected 1 to {MOST} pictures")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ConfigError(f"dtype is {np.dtype(dtype)}, expected float32 or float64")
+
+
+def check_latents(latents: Array, shape: tuple[int, ...]) -> Array:
+    """Raises ShapeError for latents of another shape, or that are no finite floats."""
+    if latents.shape != shape:
+        raise ShapeError(f"the latents have the shape {latents.shape}, expected {shape}")
+    if not np.issubdtype(latents.dtype, np.floating) or not np.isfinite(latents).all():
+        raise ShapeError("the latents are not finite floating-point numbers")
+    return latents
