@@ -37,7 +37,7 @@ def rescale(guided: Array, cond: Array, phi: float) -> Array:
 def classifier_free(both: Model, scale: float, phi: float = 0.0) -> Model:
     """The guided model: one call of `both` on cat([x, x]), the unconditional half first.
 
-    both x [2N,C,H,W] -> [2N,C,H,W] gives the model x [N,C,H,W] -> [N,C,H,W]
+    The guided model: x [N,C,H,W], t [] -> [N,C,H,W]. `both` is shown x twice, 2N samples.
     At scale 1 the result is the conditional half itself; who knows this beforehand saves half the
     work by using the conditional model unguided, as diffusers does for every scale <= 1.
     Raises ConfigError for a scale that is not finite and a phi outside [0, 1].

@@ -95,6 +95,30 @@ def test_times_agree_for_every_number_of_steps(class_name, spacing):
         )
 
 
+@pytest.mark.parametrize("class_name", CLASSES)
+def test_runs_with_one_time_too_many_agree(class_name):
+    case = Case(SD15 | {"_class_name": class_name, "timestep_spacing": "trailing"}, 61, (2, 3), 4)
+    mine, truth, other = our_run(case), our_run(case, np.float64), their_run(case)
+    assert mine.timesteps[-1] == -1
+    assert disagreement(mine, other, truth) < 1
+
+
+def test_where_diffusers_gives_nan_refdiff_does_not():
+    """MENDED: both roots of what rounding made negative."""
+    ddim = {
+        "_class_name": "DDIMScheduler",
+        "prediction_type": "v_prediction",
+        "num_train_timesteps": 50,
+        "beta_end": 0.005,
+        "rescale_betas_zero_snr": True,
+        "timestep_spacing": "trailing",
+    }
+    steep = {"_class_name": "EulerAncestralDiscreteScheduler", "beta_schedule": "squaredcos_cap_v2"}
+    for case in (Case(ddim, 4, (2, 3), 0, 1.0), Case(steep, 4, (2, 3), 0)):
+        assert np.isnan(their_run(case).xs[-1]).any()
+        assert np.isfinite(our_run(case).xs).all()
+
+
 @pytest.mark.parametrize(
     ("class_name", "prediction"),
     [

@@ -7,7 +7,7 @@
         out = model(sampler.scale_input(plan, i, x), plan.rows[i].t)
         x, memory = sampler.step(plan, i, x, out, memory, noise)
 
-DIALECTS lists every place where the two dialects differ.
+DIALECTS lists every place where the two dialects differ, MENDED where neither follows diffusers.
 """
 
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from refdiff.diffusion.samplers.pndm import Pndm
 __all__ = [
     "DIALECTS",
     "IGNORED",
+    "MENDED",
     "NEUTRAL",
     "READ",
     "AnySampler",
@@ -32,6 +33,7 @@ __all__ = [
     "Difference",
     "Euler",
     "EulerAncestral",
+    "Mended",
     "Plan",
     "Pndm",
     "Sampler",
@@ -94,5 +96,50 @@ DIALECTS = (
         "euler, euler_a: linspace times",
         "rounded to float32",
         "float64",
+    ),
+)
+
+
+class Mended(NamedTuple):
+    """One place where diffusers breaks and refdiff, in either dialect, does not follow."""
+
+    where: str
+    diffusers: str
+    refdiff: str
+    issue: str = ""
+
+
+MENDED = (
+    Mended(
+        "ddim: eta = 1 out of alpha_bar = 0",
+        "takes the root of rounding, up to 3e-4 of noise where there should be none, or NaN",
+        "takes the root of what is not below 0: never NaN",
+    ),
+    Mended(
+        "euler_a: a step to a far smaller sigma",
+        "sigma_down^2 may round to below 0: NaN",
+        "sigma_down is then 0",
+    ),
+    Mended(
+        "ddpm, ddim: epsilon at alpha_bar = 0",
+        "divides by 0",
+        "ConfigError",
+    ),
+    Mended(
+        "ddpm, ddim, pndm: leading spacing whose offset leads beyond the schedule",
+        "IndexError at the first step",
+        "ConfigError",
+        "#10003",
+    ),
+    Mended(
+        "ddpm: fixed_large_log, learned",
+        "NaN, or a root of the model's raw output",
+        "ConfigError",
+        "#14569",
+    ),
+    Mended(
+        "pndm: a run that starts in the middle",
+        "takes the second call for the repeated one, and is a step of noise off from there on",
+        "starts afresh at any row",
     ),
 )
