@@ -15,7 +15,7 @@ from refdiff.errors import ConfigError
 from refdiff.loading import load
 from refdiff.op import Array, engine
 from refdiff.pictures import read_settings, save_png
-from refdiff.pipeline import Pipeline
+from refdiff.pipeline import Pipeline, check_prompts
 from refdiff.progress import Progress
 
 # What a call of the pipeline takes and a picture's note keeps, by JSON's types.
@@ -47,8 +47,10 @@ def generate(args: Namespace) -> Iterator[Path]:
     if note and args.model is None and note.get("weights") != weights:
         raise ConfigError(f"{args.like} was made with other weights: name their folder by --model")
     targets = outputs(Path(args.output), settings.get("count", 1), note.get("index"), given)
-    for path in (*targets.values(), *filter(None, [args.save_latents])):
+    for path in targets.values():
         check_writable(path)
+    if args.save_latents:
+        latents.check_name(check_writable(args.save_latents))
     start = starting_latents(args.latents, note, given)
     say_what_is_not_read(pipe, settings)
     chosen = args.engine or note.get("engine", "fast")
@@ -111,7 +113,9 @@ def say_what_is_not_read(pipe: Pipeline, settings: Mapping[str, Any]) -> None:
     """On stderr, when a prompt has more tokens than the model reads."""
     room = pipe.tokenizer.length - 2
     for key in ("prompt", "negative"):
-        tokens = len(pipe.tokenizer.encode(settings.get(key, "")))
+        text = settings.get(key, "")
+        check_prompts([text])
+        tokens = len(pipe.tokenizer.encode(text))
         if tokens > room:
             print(
                 f"refdiff: the {key} has {tokens} tokens, the model reads the first {room}",

@@ -22,14 +22,11 @@ def read(path: str | os.PathLike[str]) -> Array:
 
     Raises CheckpointError for a damaged file, ConfigError for another kind of file.
     """
-    suffix = Path(path).suffix
-    if suffix == ".safetensors":
+    if check_name(path) == ".safetensors":
         tensors = safetensors.read(path)
         if len(tensors) != 1:
             raise CheckpointError(f"{path} holds {len(tensors)} tensors, expected one: {NAME}")
         return next(iter(tensors.values()))
-    if suffix != ".npy":
-        raise ConfigError(f"{path} is no file of latents: name a .npy or .safetensors file")
     try:
         # A map: a header that promises more than the file holds allocates nothing.
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -39,14 +36,19 @@ def read(path: str | os.PathLike[str]) -> Array:
 
 def write(path: str | os.PathLike[str], latents: Array) -> None:
     """Write what `read` reads. Raises RefdiffError, leaving no half file."""
-    suffix = Path(path).suffix
-    if suffix == ".safetensors":
+    if check_name(path) == ".safetensors":
         safetensors.write(path, {NAME: latents})
-    elif suffix == ".npy":
+    else:
         with atomic_write(path) as file:
             np.save(file, latents)
-    else:
+
+
+def check_name(path: str | os.PathLike[str]) -> str:
+    """The ending of a file of latents. Raises ConfigError for any other file."""
+    suffix = Path(path).suffix
+    if suffix not in (".npy", ".safetensors"):
         raise ConfigError(f"{path} is no file of latents: name a .npy or .safetensors file")
+    return suffix
 
 
 def to_text(latents: Array) -> str:

@@ -154,12 +154,7 @@ class Pipeline:
 
     def encode(self, texts: list[str], dtype: npt.DTypeLike = np.float32) -> Array:
         """The text states that the U-Net attends to: -> [N,L,D]. Raises PromptError."""
-        for text in texts:
-            if isinstance(text, str) and len(text) > LONGEST_PROMPT:
-                raise PromptError(
-                    f"a prompt has {len(text)} characters, but the model reads only the first "
-                    f"{self.tokenizer.length} tokens: shorten it to at most {LONGEST_PROMPT}"
-                )
+        check_prompts(texts)
         ids = np.array(self.tokenizer(texts))
         self._tap("tokens", ids)
         return self.text_encoder(ids, dtype).last_hidden_state
@@ -225,6 +220,16 @@ def check_fit(pipe: Pipeline) -> None:
             f"the tokenizer gives {pipe.tokenizer.length} tokens, but the text encoder has "
             f"{pipe.text_encoder.config.positions} positions: mixed checkpoints?"
         )
+
+
+def check_prompts(texts: list[str]) -> None:
+    """Raises PromptError for a text far longer than any model reads."""
+    for text in texts:
+        if isinstance(text, str) and len(text) > LONGEST_PROMPT:
+            raise PromptError(
+                f"a prompt has {len(text)} characters, of which a model reads the first few "
+                f"hundred: shorten it to at most {LONGEST_PROMPT}"
+            )
 
 
 def check_numbers(guidance: float, rescale: float, count: int, dtype: npt.DTypeLike) -> None:

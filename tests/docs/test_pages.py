@@ -1,0 +1,69 @@
+"""README and docs are true: commands run, Python runs and prints what it says, links lead somewhere."""
+
+import contextlib
+import io
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from refdiff.cli import main
+from tests.docs.fences import fences
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Every `refdiff ...` line in the page's shell fences, those behind `&&` included."""
+    lines = "\n".join(fences(page, "sh")).replace("\\\n", " ").splitlines()
+    parts = [part.strip() for line in lines for part in line.split("&&")]
+    words = [shlex.split(part, comments=True) for part in parts]
+    return [w[1:] for w in words if w and Path(w[0]).name == "refdiff"]
+
+
+@by_page
+def test_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the page, in one folder: a later command may use an earlier one's picture."""
+    monkeypatch.chdir(tmp_path)
+    for argv in commands(page):
+        if not any(word.startswith("PATH") for word in argv):
+            assert main(argv) == 0, argv
+
+
+def test_readme_has_the_two_commands() -> None:
+    first, second = fences(README, "sh")[:2]
+    assert "pip install" in first and "refdiff generate" in first and "-o frogs.png" in first
+    assert "pip install" in second and "pytest" in second
+    assert len(first.strip().replace("\\\n", "").splitlines()) == 1
+    assert len(second.strip().replace("\\\n", "").splitlines()) == 1
+
+
+@by_page
+def test_python_runs_and_prints_what_it_says(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fences of a page share their names; `# ...` behind a print is what it prints."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for code in fences(page, "python"):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, str(page), "exec"), names)
+        said = re.findall(r"^\s*print\(.*\)\s*#\s*(.*)$", code, re.MULTILINE)
+        assert printed.getvalue().splitlines() == said, code
+
+
+@by_page
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@by_page
+def test_nothing_of_a_machine_is_in_the_page(page: Path) -> None:
+    assert not re.search(r"(?<![\w.])/(home|root|work|tmp|Users)/", page.read_text())
