@@ -298,7 +298,7 @@ def test_interrupted_leaves_no_file(
 
 
 def test_control_c_in_the_middle_of_the_work() -> None:
-    argv = [sys.executable, "-m", "refdiff", "generate", "a cat", "--steps", "1000"]
+    argv = [sys.executable, "-m", "refdiff", "generate", "a cat", "--steps", "900"]
     work = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     time.sleep(5)
     work.send_signal(signal.SIGINT)

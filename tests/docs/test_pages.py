@@ -1,4 +1,4 @@
-"""README and docs are true: commands run, Python runs and prints what it says, links lead somewhere."""
+"""README and docs are true: commands run, Python prints what it says, links lead somewhere."""
 
 import contextlib
 import io

@@ -232,7 +232,7 @@ def test_ids_outside_are_refused() -> None:
     p = oracle.params(oracle.build(oracle.CLIP, options, 0, torch.float32), "text_model.")
     with pytest.raises(ShapeError, match="outside"):
         clip.clip_text(p, np.array([[config.vocab]]), config=config)
-    with pytest.raises(ShapeError, match="positions|expected"):
+    with pytest.raises(ShapeError, match="expected"):
         clip.clip_text(p, np.zeros((1, config.positions + 1), int), config=config)
     with pytest.raises(ShapeError, match="autoencoder"):
         vae_config, vae_options = oracle.draw_vae(oracle.RNG(0))
