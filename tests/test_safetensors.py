@@ -182,6 +182,7 @@ HOSTILE = {
     "begin after end": (packed({"w": entry(offsets=[8, 0])}, bytes(8)), "data_offsets [8, 0]"),
     "begin below zero": (packed({"w": entry(offsets=[-8, 0])}, bytes(8)), "data_offsets [-8, 0]"),
     "too few bytes": (packed({"w": entry(offsets=[0, 7])}, bytes(7)), "takes 8 bytes"),
+    "too many bytes": (packed({"w": entry(offsets=[0, 9])}, bytes(9)), "takes 8 bytes"),
     "hole at the start": (packed({"w": entry(offsets=[4, 12])}, bytes(12)), "leaves a hole"),
     "hole between": (
         packed({"v": entry(), "w": entry(offsets=[12, 20])}, bytes(20)),

@@ -242,6 +242,12 @@ def test_heads_may_be_named_rightly_and_matter_only_where_a_level_attends():
     plain = {"down_block_types": ["DownBlock2D"] * 4, "up_block_types": ["UpBlock2D"] * 4}
     changed = published.UNET_SD15 | plain | {"attention_head_dim": [7, 7, 7, 8]}
     assert unet.read_config(changed, "").heads == (7, 7, 7, 8)
+    middle = {"attention_head_dim": [8, 8, 8, 7]}  # no block of the last level attends but this
+    with pytest.raises(ConfigError, match="a divisor of 1280"):
+        unet.read_config(published.UNET_SD15 | plain | middle, "")
+    finest_up = plain | {"up_block_types": ["UpBlock2D"] * 3 + ["CrossAttnUpBlock2D"]}
+    with pytest.raises(ConfigError, match="a divisor of 320"):
+        unet.read_config(published.UNET_SD15 | finest_up | {"attention_head_dim": [7, 8, 8, 8]}, "")
 
 
 JSON = st.recursive(

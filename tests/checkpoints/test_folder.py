@@ -144,6 +144,11 @@ def test_components_in_each_others_folders_are_caught(folder):
     assert "holds AutoencoderKL, and model_index.json says" in refused(ConfigError, folder)
 
 
+def test_a_scheduler_is_no_tokenizer(folder):
+    shutil.copy(folder / "scheduler/scheduler_config.json", folder / "tokenizer")
+    assert "holds DDIMScheduler, and model_index.json says CLIP" in refused(ConfigError, folder)
+
+
 BAD_JSON = {
     "empty": (b"", "not JSON at byte 0"),
     "cut off": (b'{"a": ', "not JSON at byte 6"),
