@@ -30,7 +30,6 @@ def parser() -> argparse.ArgumentParser:
     stages = top.add_subparsers(dest="stage", required=True)
     data = stages.add_parser("data")
     data.add_argument("--count", type=int, default=60_000)
-    data.add_argument("--workers", type=int, default=2)
     vae = stages.add_parser("vae")
     vae.add_argument("--start", type=Path, help="folder of an autoencoder to go on from")
     vocabulary = stages.add_parser("vocabulary")
@@ -40,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
     diffusion.add_argument("--resume", action="store_true", help="go on from an interrupted run")
     diffusion.add_argument("--restart", action="store_true", help="resume with a new schedule")
     decoder = stages.add_parser("decoder")
+    for stage in (data, diffusion):
+        stage.add_argument("--workers", type=int, default=2, help="processes")
     for stage, minutes, batch in ((vae, 13.0, 16), (diffusion, 80.0, 64), (decoder, 8.0, 16)):
         stage.add_argument("--minutes", type=float, default=minutes)
         stage.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
@@ -76,9 +77,11 @@ def run(options: argparse.Namespace, work: Path) -> None:
         make_vocabulary(work, options.start)
     elif options.stage == "diffusion":
         from .diffusion import Options, train_diffusion
+        from .parallel import together
 
         settings = Options(options.minutes, options.rate, options.batch)
-        train_diffusion(work, settings, options.start, options.resume, options.restart)
+        how = (options.start, options.resume, options.restart)
+        together(options.workers, train_diffusion, work, settings, *how)
     elif options.stage == "decoder":
         from .decoder import train_decoder
 

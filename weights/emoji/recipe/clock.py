@@ -24,10 +24,13 @@ class Clock:
 
     @property
     def rate(self) -> float:
+        return self.rate_at(self.fraction)
+
+    def rate_at(self, fraction: float) -> float:
         """Factor on the learning rate: linear warm-up, then half a cosine down to 1 %."""
-        if self.fraction < self.warm:
-            return 0.02 + 0.98 * self.fraction / self.warm
-        progress = min(1.0, (self.fraction - self.warm) / (1 - self.warm))
+        if fraction < self.warm:
+            return 0.02 + 0.98 * fraction / self.warm
+        progress = min(1.0, (fraction - self.warm) / (1 - self.warm))
         return 0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2
 
 

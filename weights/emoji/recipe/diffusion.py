@@ -15,6 +15,7 @@ from .clock import Clock, log
 from .ema import Average
 from .images import sheet
 from .models import load_text_encoder, load_unet, load_vae, new_text_encoder, new_unet
+from .parallel import Team
 from .sampling import ALPHA_BAR, STEPS, pictures
 from .text import coarse_head, coarse_loss, warm_up
 from .vae import UNSEEN
@@ -36,13 +37,13 @@ class Options:
     minutes: float
     rate: float = 1e-3
     batch: int = 64
-    small: float = 0.5  # the first part of the time runs at half the batch
+    small: float = 0.35  # the first part of the time runs at half the batch
     narrow: float = 0.85  # the first part of the time computes in bfloat16
-    decay: float = 0.999  # of the weight average
+    decay: float = 0.998  # of the weight average
     tilt: float = 0.4  # more weight on noisy steps: abar^-tilt
     coarse: float = 0.2  # weight of the text encoder's auxiliary loss
-    warm: float = 1.5  # minutes of text warm-up
-    every: float = 8.0  # minutes between sheets and saved states
+    warm: float = 2.0  # minutes of text warm-up
+    every: float = 6.0  # minutes between sheets and saved states
 
 
 def step_weights(tilt: float) -> Tensor:
@@ -55,8 +56,8 @@ def step_weights(tilt: float) -> Tensor:
 class Trainer:
     """Everything that a step changes, so that it can be saved and taken up again."""
 
-    def __init__(self, work: Path, options: Options, start: Path | None) -> None:
-        self.work, self.options = work, options
+    def __init__(self, team: Team, work: Path, options: Options, start: Path | None) -> None:
+        self.team, self.work, self.options = team, work, options
         self.tokenizer = load_tokenizer(work / "tokenizer")
         self.latents = torch.from_numpy(np.load(work / "latents.npy"))[:-UNSEEN]
         self.ids = torch.from_numpy(np.load(work / "ids.npy"))[:-UNSEEN]
@@ -76,9 +77,13 @@ class Trainer:
         )
         self.average = Average(parameters, options.decay)
         self.weight = step_weights(options.tilt)
-        self.generator = torch.Generator().manual_seed(3)
-        self.order = torch.empty(0, dtype=torch.long)
         self.step, self.seen = 0, 0
+        self.seed()
+
+    def seed(self) -> None:
+        """Each process draws its own pictures and noise; a resumed run draws new ones."""
+        self.generator = torch.Generator().manual_seed(3 + self.team.rank + 100 * self.step)
+        self.order = torch.empty(0, dtype=torch.long)
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
         """Latents and token ids: each picture once a round, any wording, a tenth with none."""
@@ -106,20 +111,21 @@ class Trainer:
         coarse = coarse_loss(self.head, context[said], z[said])
         return (errors * self.weight[t]).mean() + self.options.coarse * coarse, errors.detach()
 
-    def update(self, clock: Clock) -> Tensor:
-        """One optimizer step; returns the mean error of each quarter of the noise levels."""
+    def update(self, clock: Clock, fraction: float) -> tuple[Tensor, float]:
+        """One step; returns the mean error of each quarter of the noise levels, time used."""
         options = self.options
-        size = options.batch // 2 if clock.fraction < options.small else options.batch
-        loss, errors = self.losses(size, clock.fraction < options.narrow)
+        size = options.batch // 2 if fraction < options.small else options.batch
+        loss, errors = self.losses(size // self.team.size, fraction < options.narrow)
         loss.backward()
+        fraction = self.team.average(self.parameters, clock.fraction)
         clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimizer.param_groups:
-            group["lr"] = options.rate * clock.rate
+            group["lr"] = options.rate * clock.rate_at(fraction)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update()
         self.step, self.seen = self.step + 1, self.seen + size
-        return errors.view(4, -1).mean(1)
+        return errors.view(4, -1).mean(1), fraction
 
     def save(self, used: float) -> None:
         """The state (written aside, then renamed), the averaged networks, and a sheet."""
@@ -127,7 +133,6 @@ class Trainer:
         state = {name: module.state_dict() for name, module in modules.items()}
         state |= {"average": self.average.values, "updates": self.average.updates}
         state |= {"step": self.step, "seen": self.seen, "used": used}
-        state |= {"generator": self.generator.get_state(), "order": self.order}
         torch.save(state, self.work / "state.new")
         os.replace(self.work / "state.new", self.work / "state.pt")
         with self.average.applied():
@@ -145,31 +150,35 @@ class Trainer:
         for name, module in modules.items():
             module.load_state_dict(state[name])
         self.average.values, self.average.updates = state["average"], state["updates"]
-        self.step, self.seen, self.order = state["step"], state["seen"], state["order"]
-        self.generator.set_state(state["generator"])
+        self.step, self.seen = state["step"], state["seen"]
+        self.seed()
         return state["used"]
 
 
 def train_diffusion(
-    work: Path, options: Options, start: Path | None, resume: bool, restart: bool
+    team: Team, work: Path, options: Options, start: Path | None, resume: bool, restart: bool
 ) -> None:
     """Train for options.minutes; `resume` goes on from state.pt, `restart` with a new schedule."""
     torch.manual_seed(4)
-    trainer = Trainer(work, options, start)
+    trainer = Trainer(team, work, options, start)
     used = trainer.load() if resume else 0.0
     if not resume:
-        warm_up(trainer.text, trainer.head, trainer.latents, trainer.ids, options.warm, 7e-4)
+        warm_up(team, trainer.text, trainer.head, trainer.latents, trainer.ids, options.warm, 7e-4)
         trainer.average = Average(trainer.average.parameters, options.decay)
     clock = Clock(options.minutes, used=0.0 if restart else used)
-    saved, since, errors = clock.used, (clock.used, trainer.seen), torch.zeros(4)
-    while clock.fraction < 1:
-        errors += trainer.update(clock) / 100
-        if trainer.step % 100 == 0:
-            speed = (trainer.seen - since[1]) / (clock.used - since[0])
+    saved = since = fraction = clock.fraction
+    errors, seen = torch.zeros(4), trainer.seen
+    while fraction < 1:
+        new, fraction = trainer.update(clock, fraction)
+        errors += new / 100
+        if team.rank == 0 and trainer.step % 100 == 0:
+            speed = (trainer.seen - seen) / (fraction - since) / clock.seconds
             parts = " ".join(f"{e:.4f}" for e in errors)
-            log(f"step {trainer.step} seen {trainer.seen} used {clock.fraction:.3f} "
-                f"error by noise {parts}, {speed:.0f} pictures/s")  # fmt: skip
-            since, errors = (clock.used, trainer.seen), torch.zeros(4)
-        if clock.used - saved > options.every * 60 or clock.fraction >= 1:
+            log(f"step {trainer.step} seen {trainer.seen} used {fraction:.3f}:")
+            log(f"    error by noise {parts}, {speed:.0f} pictures/s")
+            since, seen, errors = fraction, trainer.seen, torch.zeros(4)
+        if team.rank == 0 and (
+            (fraction - saved) * options.minutes > options.every or fraction >= 1
+        ):
             trainer.save(clock.used)
-            saved = clock.used
+            saved = fraction

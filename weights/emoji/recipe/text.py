@@ -17,6 +17,7 @@ from transformers import CLIPTextModel
 
 from .clock import log
 from .models import WIDTH
+from .parallel import Team
 
 PADDING = 18  # from this token on all captions are padding, where the encoder has read everything
 
@@ -32,24 +33,31 @@ def coarse_loss(head: nn.Module, context: Tensor, latents: Tensor) -> Tensor:
 
 
 def warm_up(
-    text: CLIPTextModel, head: nn.Module, latents: Tensor, ids: Tensor, minutes: float, rate: float
+    team: Team,
+    text: CLIPTextModel,
+    head: nn.Module,
+    latents: Tensor,
+    ids: Tensor,
+    minutes: float,
+    rate: float,
 ) -> None:
-    """Train encoder and head alone, at a constant rate with a short linear decay at the end."""
-    generator = torch.Generator().manual_seed(2)
+    """Train encoder and head alone, at a constant rate that falls in the last quarter."""
+    generator = torch.Generator().manual_seed(20 + team.rank)
     parameters = [*text.parameters(), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, rate, (0.9, 0.99))
-    start, step, mean = time.time(), 0, 0.0
-    while (used := (time.time() - start) / 60 / minutes if minutes else 1) < 1:
-        rows = torch.randint(len(latents), (128,), generator=generator)
-        wording = torch.randint(ids.shape[1], (128,), generator=generator)
+    start, step, mean, used = time.time(), 0, 0.0, 0.0 if minutes else 1.0
+    while used < 1:
+        rows = torch.randint(len(latents), (64,), generator=generator)
+        wording = torch.randint(ids.shape[1], (64,), generator=generator)
         context = text(ids[rows, wording].long()).last_hidden_state
         loss = coarse_loss(head, context, latents[rows].float())
         loss.backward()
+        used = team.average(parameters, (time.time() - start) / 60 / minutes)
         clip_grad_norm_(parameters, 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 50, 4 * (1 - used) + 0.02)
+            group["lr"] = rate * min(1, (step + 1) / 50, max(4 * (1 - used), 0.02))
         optimizer.step()
         optimizer.zero_grad()
         step, mean = step + 1, 0.98 * mean + 0.02 * loss.item()
-        if step % 100 == 0:
+        if step % 100 == 0 and team.rank == 0:
             log(f"text warm-up step {step}: coarse error {mean / (1 - 0.98**step):.4f}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +71,7 @@ def train_vae(work: Path, minutes: float, start: Path | None, rate: float, batch
             log(f"step {step} seen {seen} used {clock.fraction:.2f} unseen {quality:.2f} dB")
     equalise_latents(vae, pool)
     finish(work, vae, held, {"steps": step, "pictures": seen, "minutes": minutes})
-    encode_pool(work, vae, pool)
+    encode_pool(work)
 
 
 def finish(work: Path, vae: AutoencoderKL, held: Tensor, facts: dict[str, float]) -> None:
@@ -106,12 +108,26 @@ def equalise_latents(vae: AutoencoderKL, pool: np.ndarray) -> None:
 
 
 @torch.no_grad()
-def encode_pool(work: Path, vae: AutoencoderKL, pool: np.ndarray) -> None:
-    """latents.npy f16[N,4,16,16], scaled to unit spread."""
+def encode_part(work: Path, first: int, last: int) -> Tensor:
+    torch.set_num_threads(1)
+    vae, pool = load_vae(work / "vae"), np.load(work / "pictures.npy", mmap_mode="r")
     parts = []
-    for i in range(0, len(pool), 100):
-        z = vae.encode(to_tensor(pool[i : i + 100])).latent_dist.mean
+    for i in range(first, last, 100):
+        z = vae.encode(to_tensor(pool[i : min(i + 100, last)])).latent_dist.mean
         parts.append((z * vae.config.scaling_factor).half())
+    return torch.cat(parts)
+
+
+def encode_pool(work: Path, workers: int = 2) -> None:
+    """latents.npy f16[N,4,16,16], scaled to unit spread.
+
+    One thread in each of several processes: threads that wait for one another at every layer
+    waste most of a machine that is busy with other work.
+    """
+    count = len(np.load(work / "pictures.npy", mmap_mode="r"))
+    cuts = [count * i // workers for i in range(workers + 1)]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
+        parts = list(executor.map(encode_part, [work] * workers, cuts[:-1], cuts[1:]))
     latents = torch.cat(parts).numpy()
     np.save(work / "latents.npy", latents)
     log(f"latents {latents.shape}, spread {latents.astype(np.float32).std():.4f}")
