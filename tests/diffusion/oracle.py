@@ -113,11 +113,26 @@ def gap(a, b):
     return float(np.max(np.abs(a - b)) / np.max(np.abs(b)))
 
 
-def disagreement(mine, other, truth):
+def root_of_rounding(case):
+    """What one float32 step in DDIM's std does to of_eps = sqrt(1 - alpha_bar_s - std^2).
+
+    With eta = 1 out of nearly pure noise the difference is almost nothing but rounding, and
+    torch's square roots, which enter it, are not correctly rounded.
+    """
+    if case.eta == 0:
+        return 0.0
+    plan = ours(case)[1]
+    of_eps, std = plan.column("of_eps"), plan.column("noise_std")
+    step = 2.0**-23 * std**2
+    return float(np.max(step / np.maximum(of_eps, step**0.5 + 1e-30)))
+
+
+def disagreement(mine, other, truth, magnified=0.0):
     """How far two runs are apart, in units of what rounding allows: above 1 they disagree.
 
     Allowed is 2e-6 or, where the formula itself magnifies rounding (a cosine schedule's first step
-    multiplies by 20000), eight times the gap between refdiff in float32 and in float64 (`truth`).
+    multiplies by 20000), eight times the gap between refdiff in float32 and in float64 (`truth`),
+    or eight times what rounding does to the plan's own coefficients (`magnified`).
     Times must agree to float32's rounding. inf where rows differ in number.
     """
     if len(mine.xs) != len(other.xs) or not np.allclose(
@@ -127,7 +142,9 @@ def disagreement(mine, other, truth):
     exact = [x.astype(np.float32) for x in (*truth.xs, *truth.inputs)]
     ours_all = (*mine.xs, *mine.inputs)
     honest = max(map(gap, ours_all, exact))
-    return max(map(gap, ours_all, (*other.xs, *other.inputs))) / max(2e-6, 8 * honest)
+    return max(map(gap, ours_all, (*other.xs, *other.inputs))) / max(
+        2e-6, 8 * honest, 8 * magnified
+    )
 
 
 SCHEDULES = st.one_of(

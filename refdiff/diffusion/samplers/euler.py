@@ -46,20 +46,25 @@ class Euler(VarianceExploding):
     continuous_time: bool = False
 
     def plan(self, steps: int) -> Plan[EulerRow]:
-        """One row a step; the last leads to sigma 0, or to the schedule's smallest."""
+        """One row a step; the last leads to sigma 0, or to the schedule's smallest.
+
+        log_linear sigmas are one more than the steps: without respacing the extra one takes the
+        end's place, or in continuous time, which follows the sigmas, has a row of its own.
+        """
         table = sigma_table(self.schedule)
         t = spaced(self.schedule, steps, self.spacing, self.offset).astype(table.dtype)
         sigma: Array = interpolated(table, t)
-        if self.interpolation == "log_linear":  # one more than rows: it brings its own end
+        if self.interpolation == "log_linear":
             sigma = log_linear(table, steps + 1, self.schedule.dialect)
         if self.respacing is not None:
             first, last = self.sigma_max or float(sigma[0]), self.sigma_min or float(sigma[-1])
-            sigma = self.respacing(first, last, len(t))
+            sigma = self.respacing(first, last, steps)
             t = to_t(table, sigma)
         end = table[0] if self.final == "sigma_min" else 0.0
-        path = np.append(sigma, end).astype(table.dtype)[: len(t) + 1]
+        path = np.append(sigma, end).astype(table.dtype)
         if self.continuous_time:
             t = 0.25 * np.log(path[:-1])
+        path = path[: len(t) + 1]
         return tabulate(
             EulerRow,
             t=t.astype(table.dtype).astype(np.float64),
