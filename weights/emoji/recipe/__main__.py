@@ -39,15 +39,15 @@ def parser() -> argparse.ArgumentParser:
     diffusion.add_argument("--resume", action="store_true", help="go on from an interrupted run")
     diffusion.add_argument("--restart", action="store_true", help="resume with a new schedule")
     decoder = stages.add_parser("decoder")
-    for stage in (data, diffusion):
+    export = stages.add_parser("export")
+    evaluate = stages.add_parser("evaluate")
+    evaluate.add_argument("--count", type=int, default=240, help="prompts of each kind")
+    for stage in (data, diffusion, evaluate):
         stage.add_argument("--workers", type=int, default=2, help="processes")
     for stage, minutes, batch in ((vae, 13.0, 16), (diffusion, 80.0, 64), (decoder, 8.0, 16)):
         stage.add_argument("--minutes", type=float, default=minutes)
         stage.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
         stage.add_argument("--batch", type=int, default=batch)
-    export = stages.add_parser("export")
-    evaluate = stages.add_parser("evaluate")
-    evaluate.add_argument("--count", type=int, default=240, help="prompts of each kind")
     for stage in (export, evaluate):
         stage.add_argument("folder", type=Path, help="the pipeline folder")
     return top
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace, work: Path) -> None:
     else:
         from .evaluate import evaluate
 
-        evaluate(work, options.folder, options.count)
+        evaluate(work, options.folder, options.count, options.workers)
 
 
 if __name__ == "__main__":

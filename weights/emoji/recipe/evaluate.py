@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -79,54 +80,73 @@ def reconstruction(vae: AutoencoderKL) -> tuple[float, Tensor]:
     return psnr(y, x), torch.cat([x[:16], y[:16]])
 
 
-def measure(judge: torch.nn.Module, model: Model, chosen: Prompts, seed: int) -> dict[str, Any]:
-    """Shares right: of real pictures, the same through the autoencoder, and generated ones."""
-    texts, scenes = [text for text, _ in chosen], [scene for _, scene in chosen]
-    rng = Random(seed)
-    real = to_tensor(np.stack([render(scene, rng) for scene in scenes]))
-    row: dict[str, Any] = {"n": len(chosen)}
-    sources = {"real": real, "reconstructed": reconstruct(model.vae, real)}
-    for guidance in GUIDANCE:
-        sources[f"guidance {guidance:g}"] = model.draw(texts, guidance, seed)
+def job(folder: Path, texts: list[str], guidance: float, seed: int) -> np.ndarray:
+    """One set of prompts at one guidance, in a process of its own."""
+    torch.set_num_threads(1)
+    return Model(folder).draw(texts, guidance, seed).numpy()
+
+
+def measure(
+    judge: torch.nn.Module, scenes: list[Scene], sources: dict[str, Tensor]
+) -> dict[str, Any]:
+    """Shares of pictures that are right, by source and question."""
+    row: dict[str, Any] = {"n": len(scenes)}
     for name, x in sources.items():
         right = verdict(judge, x, scenes)
         row[name] = {question: round(float(r.float().mean()), 4) for question, r in right.items()}
         log(name, row[name])
-        if name == f"guidance {SHOWN:g}":
-            wrong = [(texts[i], i) for i in (~right["all"]).nonzero()[:, 0].tolist()]
-            row["wrong"] = [text for text, _ in wrong]
-            row["pictures"], row["texts"] = x[:48], texts[:48]
     return row
 
 
-def evaluate(work: Path, folder: Path, count: int) -> None:
+def evaluate(work: Path, folder: Path, count: int, workers: int) -> None:
     torch.manual_seed(9)
     model, card = Model(folder), folder / "card"
     card.mkdir(exist_ok=True)
-    facts: dict[str, Any] = {"pipeline_gap": pipeline_gap(folder, model)}
-    facts["psnr"], pairs = reconstruction(model.vae)
-    sheet(pairs, 16).save(card / "autoencoder.png")
-    names = [article(name) for name in SUBJECTS]
-    sheet(model.draw(names, SHOWN, seed=1), 8, names, 2).save(card / "subjects.png")
-    log(facts)
-    judge = train_judge(work, model.vae)
     sets = {
         "seen": prompts(count, held=False, seed=21),
         "held_out": prompts(count, held=True, seed=22),
         "frogs_on_stilts": frogs_on_stilts(),
     }
-    for i, (name, chosen) in enumerate(sets.items()):
-        log(name, len(chosen), "prompts")
-        row = measure(judge, model, chosen, seed=31 + i)
-        sheet(row.pop("pictures"), 8, row.pop("texts"), 2).save(card / f"{name}.png")
-        facts[name] = row
-        (folder / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n")
-    pairs_tested = Counter(p for _, s in sets["held_out"] for p in s.pairs if held_out(*p))
-    facts["held_out_pairs_tested"] = len(pairs_tested)
-    facts["sha256"] = {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for part in ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-        for path in sorted((folder / part).iterdir())
-    }
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as executor:
+        drawn = {
+            (name, guidance): executor.submit(job, folder, [t for t, _ in chosen], guidance, 31)
+            for guidance in sorted(GUIDANCE, key=lambda g: g != SHOWN)
+            for name, chosen in sets.items()
+        }
+        facts: dict[str, Any] = {"pipeline_gap": pipeline_gap(folder, model)}
+        facts["psnr"], pairs = reconstruction(model.vae)
+        sheet(pairs, 16).save(card / "autoencoder.png")
+        names = [article(name) for name in SUBJECTS]
+        sheet(model.draw(names, SHOWN, seed=1), 8, names, 2).save(card / "subjects.png")
+        log(facts)
+        judge = train_judge(work, model.vae)
+        for name, chosen in sets.items():
+            texts, scenes = [text for text, _ in chosen], [scene for _, scene in chosen]
+            rng = Random(len(name))
+            real = to_tensor(np.stack([render(scene, rng) for scene in scenes]))
+            sources = {"real": real, "reconstructed": reconstruct(model.vae, real)}
+            for guidance in GUIDANCE:
+                made = torch.from_numpy(drawn[name, guidance].result())
+                sources[f"guidance {guidance:g}"] = made
+            shown = sources[f"guidance {SHOWN:g}"]
+            log(name, len(chosen), "prompts")
+            facts[name] = measure(judge, scenes, sources)
+            wrong = ~verdict(judge, shown, scenes)["all"]
+            facts[name]["wrong"] = [text for text, bad in zip(texts, wrong, strict=True) if bad]
+            sheet(shown[:48], 8, texts[:48], 2).save(card / f"{name}.png")
+    facts["held_out_pairs_tested"] = len(
+        {pair for _, scene in sets["held_out"] for pair in scene.pairs if held_out(*pair)}
+    )
+    facts["sha256"] = checksums(folder)
     (folder / "metrics.json").write_text(json.dumps(facts, indent=1) + "\n")
     plot(facts, GUIDANCE, card / "guidance.png")
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """Of every file of the pipeline."""
+    parts = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+    files = [
+        folder / "model_index.json",
+        *(f for p in parts for f in sorted((folder / p).iterdir())),
+    ]
+    return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -46,12 +47,21 @@ def export(work: Path, folder: Path) -> None:
             shutil.copytree(Path(temporary) / part, folder / part, dirs_exist_ok=True)
         shutil.copy(Path(temporary) / "model_index.json", folder)
     shutil.copytree(work / "tokenizer", folder / "tokenizer", dirs_exist_ok=True)
+    for part in ("unet", "vae"):
+        forget_origin(folder / part / "config.json")
     restore_prefix(folder / "text_encoder" / "model.safetensors")
     sizes = {path: path.stat().st_size for part in PARTS for path in (folder / part).iterdir()}
     for path, size in sizes.items():
         path.chmod(0o644)
         log(f"{size:10d}  {path.relative_to(folder)}")
     log(f"together {sum(sizes.values()) / 1e6:.2f} MB")
+
+
+def forget_origin(path: Path) -> None:
+    """Drop the folder that the weights were read from: it means nothing elsewhere."""
+    config = json.loads(path.read_text())
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def restore_prefix(path: Path) -> None:

@@ -24,7 +24,7 @@ QUESTIONS = {
     "background": list(COLOURS),
 }
 ANSWERS = [len(options) for options in QUESTIONS.values()]
-PICTURES, EPOCHS, BATCH, RATE = 30_000, 8, 128, 2e-3
+PICTURES, SOFTENED, EPOCHS, BATCH, RATE = 24_000, 4_000, 6, 128, 2e-3
 
 
 class Judge(nn.Module):
@@ -32,13 +32,13 @@ class Judge(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        shapes = [(3, 32, 2), (32, 64, 1), (64, 96, 2), (96, 128, 1), (128, 192, 2), (192, 192, 1)]
+        shapes = [(3, 32, 2), (32, 64, 2), (64, 96, 1), (96, 128, 2), (128, 160, 1)]
         layers: list[nn.Module] = []
         for inputs, outputs, stride in shapes:
             layers.append(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False))
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
         total = len(SUBJECTS) + sum(ANSWERS)
-        layers += [nn.Flatten(), nn.Dropout(0.2), nn.Linear(192 * 64, total)]
+        layers += [nn.Flatten(), nn.Dropout(0.2), nn.Linear(160 * 64, total)]
         self.body = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -74,7 +74,7 @@ def verdict(judge: Judge, x: Tensor, scenes: list[Scene]) -> dict[str, Tensor]:
 
 
 def train_judge(work: Path, vae: AutoencoderKL, workers: int = 2) -> Judge:
-    """Trained on fresh scenes of all pairs; a third of them seen through the autoencoder."""
+    """Trained on fresh scenes of all pairs; a sixth of them seen through the autoencoder."""
     if (work / "judge.pt").exists():
         judge = Judge()
         judge.load_state_dict(torch.load(work / "judge.pt"))
@@ -82,7 +82,7 @@ def train_judge(work: Path, vae: AutoencoderKL, workers: int = 2) -> Judge:
     torch.manual_seed(7)
     pictures, scenes, _ = render_many(PICTURES, JUDGE_SEED, None, workers)
     x, (shown, answers) = to_tensor(pictures), truth(scenes)
-    for part in range(0, PICTURES // 3, 500):  # the autoencoder's softness must not confuse it
+    for part in range(0, SOFTENED, 500):  # the autoencoder's softness must not confuse it
         x[part : part + 500] = reconstruct(vae, x[part : part + 500], 0.15 * float(torch.rand(1)))
     judge = Judge().to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(judge.parameters(), RATE, weight_decay=0.05)
@@ -92,10 +92,11 @@ def train_judge(work: Path, vae: AutoencoderKL, workers: int = 2) -> Judge:
         for rows in torch.randperm(PICTURES).split(BATCH)[: PICTURES // BATCH]:
             noisy = x[rows] + 0.1 * torch.rand(BATCH, 1, 1, 1) * torch.randn(BATCH, 3, 64, 64)
             shift = torch.randint(-2, 3, (2,)).tolist()
-            subjects, options = judge(torch.roll(noisy, shift, (2, 3)))
-            loss = 20 * F.binary_cross_entropy_with_logits(subjects, shown[rows])
+            with torch.autocast("cpu", torch.bfloat16):
+                subjects, options = judge(torch.roll(noisy, shift, (2, 3)))
+            loss = 20 * F.binary_cross_entropy_with_logits(subjects.float(), shown[rows])
             for i, scores in enumerate(options):
-                loss = loss + F.cross_entropy(scores, answers[rows, i])
+                loss = loss + F.cross_entropy(scores.float(), answers[rows, i])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
