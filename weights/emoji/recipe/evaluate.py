@@ -64,7 +64,7 @@ class Model:
 def pipeline_gap(folder: Path, model: Model) -> float:
     """Largest difference between diffusers' pipeline on this folder and the sampler here."""
     texts = ["a frog on stilts", "two cats"]
-    pipe = StableDiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipe = StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     noise = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(8))
     made = pipe(texts, num_inference_steps=25, guidance_scale=4.0, latents=noise, output_type="np")

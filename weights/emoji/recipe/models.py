@@ -76,15 +76,15 @@ def calm(model: nn.Module, silent: tuple[str, ...]) -> None:
 
 
 def load_vae(folder: Path) -> AutoencoderKL:
-    return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+    return AutoencoderKL.from_pretrained(folder, dtype=torch.float32)
 
 
 def load_unet(folder: Path) -> UNet2DConditionModel:
-    return UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+    return UNet2DConditionModel.from_pretrained(folder, dtype=torch.float32)
 
 
 def load_text_encoder(folder: Path) -> CLIPTextModel:
-    return CLIPTextModel.from_pretrained(folder, torch_dtype=torch.float32)
+    return CLIPTextModel.from_pretrained(folder, dtype=torch.float32)
 
 
 def count(model: nn.Module) -> int:
