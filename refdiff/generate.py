@@ -11,11 +11,12 @@ from typing import Any
 from refdiff import latents
 from refdiff.atomic import check_writable
 from refdiff.checkpoints.folder import COMPONENTS
+from refdiff.checks import check_prompts
 from refdiff.errors import ConfigError
 from refdiff.loading import load
 from refdiff.op import Array, engine
 from refdiff.pictures import read_settings, save_png
-from refdiff.pipeline import Pipeline, check_prompts
+from refdiff.pipeline import Pipeline
 from refdiff.progress import Progress
 
 # What a call of the pipeline takes and a picture's note keeps, by JSON's types.

@@ -3,7 +3,6 @@
 tokens -> text states -> noise -> guided denoising -> latents -> picture
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,20 +14,19 @@ import numpy.typing as npt
 from PIL import Image
 
 from refdiff import noise
+from refdiff.checks import check_fit, check_latents, check_numbers, check_prompts
 from refdiff.components import VAE, TextEncoder, UNet
 from refdiff.diffusion import samplers
 from refdiff.diffusion.guidance import classifier_free
 from refdiff.diffusion.loop import sample
 from refdiff.diffusion.types import Model
-from refdiff.errors import ConfigError, PromptError, ShapeError
+from refdiff.errors import ShapeError
 from refdiff.op import FAST, Array, Engine, current_engine, engine
 from refdiff.pictures import to_images
 from refdiff.text import Tokenizer
 from refdiff.trace import Trace
 
-LONGEST_PROMPT = 20_000  # characters; a model reads far fewer, and more are a mistake
 LARGEST = 16  # times the side that the model was trained for
-MOST = 256  # pictures at once
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
@@ -56,7 +54,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.sampler = samplers.from_config(self.scheduler)
         self._trace: Trace | None = None
-        check_fit(self)
+        check_fit(self.unet, self.vae, self.text_encoder, self.tokenizer)
 
     def __call__(
         self,
@@ -201,53 +199,3 @@ class Pipeline:
         if self._trace is not None:
             self._trace.record(name, value)
         return value
-
-
-def check_fit(pipe: Pipeline) -> None:
-    """Raises ConfigError where components do not fit each other."""
-    pairs = {
-        "text states": (pipe.text_encoder.config.width, pipe.unet.config.context),
-        "latents": (pipe.vae.config.latent_channels, pipe.unet.config.in_channels),
-        "outputs": (pipe.unet.config.out_channels, pipe.unet.config.in_channels),
-    }
-    for what, (has, wants) in pairs.items():
-        if has != wants:
-            raise ConfigError(
-                f"{what} are {has} wide, but the U-Net takes {wants}: mixed checkpoints?"
-            )
-    if pipe.tokenizer.length > pipe.text_encoder.config.positions:
-        raise ConfigError(
-            f"the tokenizer gives {pipe.tokenizer.length} tokens, but the text encoder has "
-            f"{pipe.text_encoder.config.positions} positions: mixed checkpoints?"
-        )
-
-
-def check_prompts(texts: list[str]) -> None:
-    """Raises PromptError for a text far longer than any model reads."""
-    for text in texts:
-        if isinstance(text, str) and len(text) > LONGEST_PROMPT:
-            raise PromptError(
-                f"a prompt has {len(text)} characters, of which a model reads the first few "
-                f"hundred: shorten it to at most {LONGEST_PROMPT}"
-            )
-
-
-def check_numbers(guidance: float, rescale: float, count: int, dtype: npt.DTypeLike) -> None:
-    """Raises ConfigError for numbers that no picture can be made with."""
-    if not math.isfinite(guidance):
-        raise ConfigError(f"guidance is {guidance}, expected a finite number: try 7.5")
-    if not 0 <= rescale <= 1:
-        raise ConfigError(f"guidance rescale is {rescale}, expected a number from 0 to 1")
-    if not isinstance(count, int) or not 1 <= count <= MOST:
-        raise ConfigError(f"count is {count}, expected 1 to {MOST} pictures")
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ConfigError(f"dtype is {np.dtype(dtype)}, expected float32 or float64")
-
-
-def check_latents(latents: Array, shape: tuple[int, ...]) -> Array:
-    """Raises ShapeError for latents of another shape, or that are no finite floats."""
-    if latents.shape != shape:
-        raise ShapeError(f"the latents have the shape {latents.shape}, expected {shape}")
-    if not np.issubdtype(latents.dtype, np.floating) or not np.isfinite(latents).all():
-        raise ShapeError("the latents are not finite floating-point numbers")
-    return latents

@@ -27,13 +27,15 @@ ROOMS: dict[str, set[str]] = {
     "text": set(),
     "checkpoints": {"safetensors", "strict_json", "params", "nn", "diffusion", "text"},
     "components": {"op", "params", "trace", "nn"},
+    "checks": {"op", "components", "text"},
     "pictures": {"op", "atomic"},
     "latents": {"op", "atomic", "safetensors"},
-    "pipeline": {"op", "trace", "components", "diffusion", "noise", "text", "pictures"},
+    "pipeline": {"op", "trace", "components", "diffusion", "noise", "text", "pictures"}
+    | {"checks"},
     "loading": {"checkpoints", "components", "diffusion", "text", "pipeline"},
     "progress": set(),
     "generate": {"op", "atomic", "checkpoints", "loading", "pipeline", "pictures", "latents"}
-    | {"progress"},
+    | {"checks", "progress"},
     "cli": {"generate", "diffusion", "refdiff"},
     "__main__": {"cli"},
     "refdiff": {"noise", "ops", "op", "diffusion", "loading", "pipeline", "text", "trace"},

@@ -4,6 +4,8 @@ import contextlib
 import io
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 @by_page
 def test_nothing_of_a_machine_is_in_the_page(page: Path) -> None:
     assert not re.search(r"(?<![\w.])/(home|root|work|tmp|Users)/", page.read_text())
+
+
+@pytest.mark.parametrize("name", ["dialects.md", "configurations.md"])
+def test_tables_are_those_of_the_code(name: str, tmp_path: Path) -> None:
+    script = [sys.executable, str(ROOT / "docs" / "tables.py"), str(tmp_path)]
+    subprocess.run(script, check=True)
+    assert (tmp_path / name).read_text() == (ROOT / "docs" / name).read_text()

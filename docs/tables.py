@@ -1,0 +1,70 @@
+"""Write the pages that are tables of the code: python docs/tables.py [FOLDER]."""
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from refdiff import samplers
+from refdiff.checkpoints import clip, unet, unet_unconditional, vae
+
+HEAD = "<!-- written by docs/tables.py -->\n\n"
+
+
+def dialects() -> str:
+    """Where the two dialects differ, and where refdiff does not follow diffusers at all."""
+    lines = [
+        "# Dialects",
+        "",
+        "The same sampler as the installed base computes it and as its paper says: "
+        '`samplers.from_config(config, dialect="diffusers")` or `"paper"`.',
+        "",
+        "| where | diffusers | paper | diffusers issue |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {d.where} | {d.diffusers} | {d.paper} | {d.issue} |" for d in samplers.DIALECTS]
+    lines += ["", "## Where diffusers breaks and refdiff does not follow", ""]
+    names = samplers.MENDED[0]._fields
+    lines += [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in samplers.MENDED]
+    return "\n".join(lines) + "\n"
+
+
+def configurations() -> str:
+    """Which keys of config.json are read, which must be neutral, which have no effect."""
+    pages = [
+        "# Supported configurations",
+        "",
+        "Every key of a configuration is read, must have its neutral value, or has no numeric "
+        "effect. Any other key, and any other value, is refused by name.",
+    ]
+    for name, read, neutral, ignored in classes():
+        pages += ["", f"## {name}", "", *keys("read", read), "", *keys("neutral", neutral), ""]
+        pages += [f"Without effect: {', '.join(f'`{key}`' for key in sorted(ignored))}."]
+    return "\n".join(pages) + "\n"
+
+
+def classes() -> Iterator[tuple[str, dict[str, str], dict[str, str], Iterable[str]]]:
+    """Of each class its name, what its keys may be, their neutral values, and the rest."""
+    for table in (unet.TABLE, unet_unconditional.TABLE, vae.TABLE, clip.TABLE):
+        says = {k: f"{key.kind.says}; {key.default!r} if absent" for k, key in table.read.items()}
+        neutral = {key: " or ".join(map(repr, values)) for key, values in table.neutral.items()}
+        yield table.class_name, says, neutral, table.ignored
+    for name in sorted(samplers.READ):
+        read = samplers.READ[name]
+        says = {k: f"{key.expected}; {key.default!r} if absent" for k, key in read.items()}
+        neutral = {key: repr(value) for key, value in samplers.NEUTRAL[name].items()}
+        yield name, says, neutral, samplers.IGNORED[name]
+
+
+def keys(title: str, rows: Mapping[str, str]) -> list[str]:
+    """A table of keys and what they may be."""
+    cells = [f"| `{key}` | {says.replace('|', '/')} |" for key, says in rows.items()]
+    return [f"| key {title} | value |", "|---|---|", *cells]
+
+
+PAGES = {"dialects.md": dialects, "configurations.md": configurations}
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
+    for name, page in PAGES.items():
+        (folder / name).write_text(HEAD + page())
