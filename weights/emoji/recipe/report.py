@@ -14,7 +14,7 @@ LINES = {
     "frogs_on_stilts": ("frogs on stilts (never seen)", (50, 160, 80)),
 }
 SIZE, LEFT, TOP, RIGHT, BOTTOM = (640, 400), 60, 24, 620, 340
-LOWEST = 0.4  # the axis begins here
+LOWEST = 0.9  # the axis begins here, or the lines could not be told apart
 INK, PALE = (50, 50, 55), (215, 215, 220)
 FONT = ImageFont.load_default(13)
 
@@ -31,10 +31,10 @@ def plot(facts: dict[str, Any], guidance: list[float], path: Path) -> None:
     def y(share: float) -> float:
         return BOTTOM - (BOTTOM - TOP) * (max(share, LOWEST) - LOWEST) / (1 - LOWEST)
 
-    for tenth in range(round(10 * LOWEST), 11):
-        height = y(tenth / 10)
+    for percent in range(round(100 * LOWEST), 101, 2):
+        height = y(percent / 100)
         draw.line([(LEFT, height), (RIGHT, height)], fill=PALE)
-        draw.text((LEFT - 8, height), f"{tenth / 10:.1f}", fill=INK, font=FONT, anchor="rm")
+        draw.text((LEFT - 8, height), f"{percent / 100:.2f}", fill=INK, font=FONT, anchor="rm")
     for g in guidance:
         draw.text((x(g), BOTTOM + 14), f"{g:g}", fill=INK, font=FONT, anchor="mm")
     draw.text((RIGHT, BOTTOM + 34), "guidance", fill=INK, font=FONT, anchor="rm")
