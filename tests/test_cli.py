@@ -299,7 +299,14 @@ def test_interrupted_leaves_no_file(
 
 def test_control_c_in_the_middle_of_the_work() -> None:
     argv = [sys.executable, "-m", "refdiff", "generate", "a cat", "--steps", "900"]
-    work = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    work = subprocess.Popen(
+        argv,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that runs the tests in the background has its children ignore the signal
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     time.sleep(5)
     work.send_signal(signal.SIGINT)
     out, err = work.communicate(timeout=60)

@@ -1,6 +1,7 @@
 """README and docs are true: commands run, Python prints what it says, links lead somewhere."""
 
 import contextlib
+import hashlib
 import io
 import re
 import shlex
@@ -76,3 +77,17 @@ def test_tables_are_those_of_the_code(name: str, tmp_path: Path) -> None:
     script = [sys.executable, str(ROOT / "docs" / "tables.py"), str(tmp_path)]
     subprocess.run(script, check=True)
     assert (tmp_path / name).read_text() == (ROOT / "docs" / name).read_text()
+
+
+def test_the_card_s_checksums_are_those_of_the_files() -> None:
+    folder = ROOT / "weights" / "emoji"
+    lines = re.findall(r"^([0-9a-f]{64})  (\S+)$", (folder / "README.md").read_text(), re.MULTILINE)
+    files = {
+        str(p.relative_to(folder))
+        for p in folder.glob("*/*")
+        if p.suffix in (".json", ".txt", ".safetensors")
+    }
+    assert {name for _, name in lines} == files | {"model_index.json"}
+    for digest, name in lines:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+    assert sum((folder / name).stat().st_size for _, name in lines) <= 25e6
