@@ -20,6 +20,7 @@ from refdiff.params import Params, Weights
 from refdiff.trace import Trace
 
 C = TypeVar("C")
+TOKENS = "text_model.embeddings.token_embedding.weight"
 
 
 class Component(Generic[C]):
@@ -114,11 +115,12 @@ class TextEncoder(Component[CLIPTextConfig]):
 
     name = "text_encoder"
 
-    def __call__(self, ids: Any, dtype: npt.DTypeLike = np.float32) -> TextStates:
-        """The states of token ids, computed in `dtype`.
+    def __call__(self, ids: Any, dtype: npt.DTypeLike | None = None) -> TextStates:
+        """The states of token ids, computed in `dtype`; None: in the weights' own, at least float32.
 
         ids [N,L] (or [L] for one text) -> last_hidden_state [N,L,D], pooled [N,D]
         Raises ShapeError for too many tokens, or ids outside of the vocabulary.
         """
-        with self._params(dtype) as p:
+        stored = self.weights.source[TOKENS].dtype
+        with self._params(np.result_type(stored, np.float32) if dtype is None else dtype) as p:
             return clip_text(p, np.atleast_2d(np.asarray(ids)), config=self.config)

@@ -189,6 +189,16 @@ def test_a_component_alone(pipe: refdiff.Pipeline) -> None:
     assert repr(unet).startswith("UNet(")
 
 
+def test_text_states_are_as_wide_as_the_weights(pipe: refdiff.Pipeline) -> None:
+    """Ids have no precision of their own: half precision is widened, double is kept."""
+    config, half = pipe.text_encoder.config, pipe.text_encoder.weights.source
+    double = TextEncoder(config, {name: half[name].astype(np.float64) for name in half})
+    ids = pipe.tokenizer("a frog")
+    states = [encoder(ids).last_hidden_state for encoder in (pipe.text_encoder, double)]
+    assert [s.dtype for s in states] == [np.float32, np.float64]
+    assert np.array_equal(states[1], pipe.text_encoder(ids, np.float64).last_hidden_state)
+
+
 def test_the_autoencoder_returns_what_it_was_given(pipe: refdiff.Pipeline) -> None:
     """A frog through encoder and decoder is still that frog: at least 20 dB."""
     picture = np.asarray(pipe("a frog", guidance=4.0).images[0], np.float32) / 127.5 - 1
