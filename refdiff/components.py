@@ -116,7 +116,7 @@ class TextEncoder(Component[CLIPTextConfig]):
     name = "text_encoder"
 
     def __call__(self, ids: Any, dtype: npt.DTypeLike | None = None) -> TextStates:
-        """The states of token ids, computed in `dtype`; None: in the weights' own, at least float32.
+        """The states of token ids, computed in `dtype`: by default the weights', at least float32.
 
         ids [N,L] (or [L] for one text) -> last_hidden_state [N,L,D], pooled [N,D]
         Raises ShapeError for too many tokens, or ids outside of the vocabulary.
