@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from refdiff.checkpoints import clip, folder, unet, unet_unconditional, vae
-from refdiff.checkpoints.json_file import read_json
 from refdiff.components import VAE, TextEncoder, UnconditionalUNet, UNet
 from refdiff.diffusion import samplers
 from refdiff.errors import CheckpointError, ConfigError
+from refdiff.files import read_json
 from refdiff.pipeline import Pipeline
 from refdiff.text import Tokenizer
 

@@ -2,14 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from refdiff.checkpoints.config import BOOKKEEPING, Key, Table, choice, real, whole
-from refdiff.checkpoints.json_file import read_json
 from refdiff.checkpoints.names import clip_names
-from refdiff.checkpoints.strict import check
-from refdiff.checkpoints.weight_files import WeightFiles, open_weights
-from refdiff.errors import ConfigError
+from refdiff.checkpoints.strict import load_checked
+from refdiff.checkpoints.weight_files import WeightFiles
 from refdiff.nn.clip import CLIPTextConfig, param_shapes
 
 TABLE = Table(
@@ -84,8 +81,4 @@ def load(folder: str | os.PathLike[str]) -> tuple[CLIPTextConfig, WeightFiles]:
 
     Raises ConfigError or CheckpointError.
     """
-    path = Path(folder) / "config.json"
-    config = read_config(read_json(path, ConfigError), str(path))
-    weights = clip_names(open_weights(folder, "model"))
-    check(weights, param_shapes(config), str(folder))
-    return config, weights
+    return load_checked(folder, "model", read_config, param_shapes, clip_names)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from refdiff.checkpoints.json_file import read_json
 from refdiff.errors import CheckpointError, ConfigError
+from refdiff.files import read_json
 from refdiff.strict_json import show
 
 PIPELINE = "StableDiffusionPipeline"

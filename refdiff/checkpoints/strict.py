@@ -1,12 +1,15 @@
 """Whether weights are exactly those that a model reads: both ways, and every number finite."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from refdiff.checkpoints.weight_files import Source, WeightFiles
-from refdiff.errors import CheckpointError
+from refdiff.checkpoints.weight_files import Source, WeightFiles, open_weights
+from refdiff.errors import CheckpointError, ConfigError
+from refdiff.files import read_json
 from refdiff.strict_json import show
 
 # The bits of the exponent in each type that weights may have: all set in NaN and infinities alone.
@@ -71,3 +74,24 @@ def _check_finite(name: str, source: Source) -> None:
 def _some(names: Sequence[str]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+C = TypeVar("C")
+
+
+def load_checked(
+    folder: str | os.PathLike[str],
+    stem: str,
+    read_config: Callable[[Mapping[str, object], str], C],
+    param_shapes: Callable[[C], Mapping[str, tuple[int, ...]]],
+    rename: Callable[[WeightFiles], WeightFiles] = lambda weights: weights,
+) -> tuple[C, WeightFiles]:
+    """Configuration and weights of a component's folder, checked against each other.
+
+    Raises ConfigError or CheckpointError.
+    """
+    path = Path(folder) / "config.json"
+    config = read_config(read_json(path, ConfigError), str(path))
+    weights = rename(open_weights(folder, stem))
+    check(weights, param_shapes(config), str(folder))
+    return config, weights

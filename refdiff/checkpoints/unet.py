@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from refdiff.checkpoints.config import (
     BOOKKEEPING,
@@ -17,10 +16,8 @@ from refdiff.checkpoints.config import (
     real,
     whole,
 )
-from refdiff.checkpoints.json_file import read_json
-from refdiff.checkpoints.strict import check
-from refdiff.checkpoints.weight_files import WeightFiles, open_weights
-from refdiff.errors import ConfigError
+from refdiff.checkpoints.strict import load_checked
+from refdiff.checkpoints.weight_files import WeightFiles
 from refdiff.nn.unet import UNetConfig, param_shapes
 
 ATTENDS = {
@@ -140,8 +137,4 @@ def load(folder: str | os.PathLike[str]) -> tuple[UNetConfig, WeightFiles]:
 
     Raises ConfigError or CheckpointError.
     """
-    path = Path(folder) / "config.json"
-    config = read_config(read_json(path, ConfigError), str(path))
-    weights = open_weights(folder, "diffusion_pytorch_model")
-    check(weights, param_shapes(config), str(folder))
-    return config, weights
+    return load_checked(folder, "diffusion_pytorch_model", read_config, param_shapes)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from refdiff.checkpoints.config import (
     BOOKKEEPING,
@@ -17,11 +16,9 @@ from refdiff.checkpoints.config import (
     real,
     whole,
 )
-from refdiff.checkpoints.json_file import read_json
 from refdiff.checkpoints.names import modern_attention
-from refdiff.checkpoints.strict import check
-from refdiff.checkpoints.weight_files import WeightFiles, open_weights
-from refdiff.errors import ConfigError
+from refdiff.checkpoints.strict import load_checked
+from refdiff.checkpoints.weight_files import WeightFiles
 from refdiff.nn.unet_unconditional import UnconditionalUNetConfig, param_shapes
 
 ATTENDS = {
@@ -117,8 +114,6 @@ def load(folder: str | os.PathLike[str]) -> tuple[UnconditionalUNetConfig, Weigh
 
     Raises ConfigError or CheckpointError.
     """
-    path = Path(folder) / "config.json"
-    config = read_config(read_json(path, ConfigError), str(path))
-    weights = modern_attention(open_weights(folder, "diffusion_pytorch_model"))
-    check(weights, param_shapes(config), str(folder))
-    return config, weights
+    return load_checked(
+        folder, "diffusion_pytorch_model", read_config, param_shapes, modern_attention
+    )

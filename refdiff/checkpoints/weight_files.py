@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refdiff import safetensors
-from refdiff.checkpoints.json_file import LARGEST_INDEX, read_json
 from refdiff.errors import CheckpointError
+from refdiff.files import LARGEST_INDEX, read_json
 from refdiff.safetensors import SafeTensors
 from refdiff.strict_json import show
 

@@ -1,11 +1,12 @@
 """Vocabulary and merges from their files, which are hostile until checked."""
 
 import gzip
-import json
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from refdiff import files
 
 from ..errors import CheckpointError
 from .bpe import END_OF_WORD, SYMBOLS
@@ -20,17 +21,7 @@ MergeTable = dict[tuple[int, int], tuple[int, int]]
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises CheckpointError if the file does not hold one."""
-    text = _read_text(path)
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); fetch the file again") from None
-    if not isinstance(found, dict):
-        raise CheckpointError(
-            f"{path} holds a {type(found).__name__} where a JSON object was expected; "
-            "fetch the file again"
-        )
-    return found
+    return files.read_json(path, CheckpointError, files.LARGEST_VOCABULARY)
 
 
 def read_vocab_and_merges(folder: Path) -> tuple[Vocabulary, MergeTable]:
@@ -95,11 +86,7 @@ def clip_vocabulary() -> tuple[Vocabulary, MergeTable]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error.strerror}); a tokenizer needs vocab.json and merges.txt"
-        ) from None
+        return files.read_bytes(path, CheckpointError, files.LARGEST_VOCABULARY).decode()
     except UnicodeDecodeError as error:
         raise CheckpointError(
             f"{path} is not UTF-8 (byte {error.start}); fetch the tokenizer's files again"

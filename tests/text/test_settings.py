@@ -101,7 +101,7 @@ def test_length(tmp_path, stated, length):
     assert Tokenizer.from_folder(folder, length=5).length == 5
 
 
-@pytest.mark.parametrize("stated", [1, -77, 0, "77", True, [], float("nan")])
+@pytest.mark.parametrize("stated", [1, -77, 0, "77", True, []])
 def test_a_length_is_refused(tmp_path, stated):
     folder = write_folder(tmp_path, 60, tokenizer_config={"model_max_length": stated})
     with pytest.raises(CheckpointError, match="model_max_length is"):
@@ -127,7 +127,8 @@ def test_settings_are_refused(tmp_path, config, message):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"tokenizer_config": []}, "tokenizer_config.json holds a list"),
+        ({"tokenizer_config": []}, r"tokenizer_config.json holds \[\], and a JSON object"),
+        ({"tokenizer_config": {"model_max_length": float("nan")}}, "has the number NaN"),
         ({"tokenizer_config": {"pad_token": 3}}, "3 is not a token"),
         ({"special_tokens_map": {"pad_token": {"content": ""}}}, "is not a token"),
         ({"special_tokens_map": {"pad_token": "<pad>"}}, "lacks the special token '<pad>'"),
