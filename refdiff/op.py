@@ -111,10 +111,11 @@ class Op(Generic[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         chosen = current_engine()
-        y = self._face(chosen, args)(*args, **kwargs)
+        y = self._face(chosen, args or tuple(kwargs.values()))(*args, **kwargs)
         return y if chosen.rounding is None else round_to(y, chosen.rounding)
 
     def _face(self, chosen: Engine, args: tuple[Any, ...]) -> Callable[P, Array]:
+        """The kernel where the fast engine has one for the first argument's dtype."""
         if chosen.name == "fast" and self.fast and args[0].dtype in _KERNEL_DTYPES:
             return self.fast
         return self.definition

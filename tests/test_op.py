@@ -100,6 +100,7 @@ def zeros(*shape: int) -> np.ndarray:
         (lambda: ops.layer_norm(zeros(2, 3), zeros(4), zeros(4)), "width"),
         (lambda: ops.attention(zeros(2, 3), zeros(4, 5), zeros(4, 5)), "fit"),
         (lambda: ops.attention(zeros(2, 3), zeros(4, 3), zeros(5, 5)), "fit"),
+        (lambda: ops.attention(zeros(2, 2, 3), zeros(1, 4, 3), zeros(2, 4, 5)), "fit"),
         (lambda: ops.geglu(zeros(2, 3)), "odd"),
         (lambda: ops.embedding(np.array([3]), zeros(3, 2)), "outside"),
         (lambda: ops.embedding(np.array([-1]), zeros(3, 2)), "outside"),
@@ -110,6 +111,13 @@ def zeros(*shape: int) -> np.ndarray:
 def test_misfits_are_refused(call: Any, words: str, choice: str) -> None:
     with engine(choice), pytest.raises(ShapeError, match=words):
         call()
+
+
+@pytest.mark.parametrize("choice", ["reference", "fast"])
+def test_arguments_may_be_named(choice: str) -> None:
+    x = np.ones((2, 4), np.float32)
+    with engine(choice):
+        assert np.array_equal(ops.silu(x=x), ops.silu(x))
 
 
 def test_upsampling_without_a_size_doubles() -> None:

@@ -9,8 +9,10 @@ _BLOCK = 512  # queries at a time: 512 x 4096 float32 logits are 8 MB
 
 
 def attend(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
-    """q [*,L,d], k [*,S,d], v [*,S,e], mask [L,S] -> [*,L,e]"""
+    """q [*,L,d], k [*,S,d], v [*,S,e], mask broadcast to [*,L,S] -> [*,L,e]"""
     L, d = q.shape[-2:]
+    if mask is not None:
+        mask = np.broadcast_to(mask, (*q.shape[:-1], k.shape[-2]))
     y = np.empty((*q.shape[:-1], v.shape[-1]), np.result_type(q, k, v))
     q = q / float(np.sqrt(d))
     for head in np.ndindex(q.shape[:-2]):
@@ -18,7 +20,7 @@ def attend(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
             rows = slice(start, start + _BLOCK)
             logits = q[head][rows] @ k[head].T
             if mask is not None:
-                logits += mask[rows]
+                logits += mask[head][rows]
             y[head][rows] = softmax_rows(logits) @ v[head]
     return y
 

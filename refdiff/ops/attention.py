@@ -37,8 +37,9 @@ def attention(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
     """Each query's mean of the values, weighted by the softmax of its products with the keys.
 
     q [*,L,d], k [*,S,d], v [*,S,e], mask [L,S] -> [*,L,e]
-    mask is added to the scaled products: 0 where a query may look, -inf where it may not.
-    Raises ShapeError where the widths or lengths differ.
+    mask is added to the scaled products: 0 where a query may look, -inf where it may not; one
+    with more axes is broadcast to them.
+    Raises ShapeError where the widths, the lengths or the axes before them differ.
     """
     check(q, k, v)
     logits = (q @ k.swapaxes(-1, -2)) / float(np.sqrt(q.shape[-1]))
@@ -61,5 +62,6 @@ def _(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
 
 def check(q: Array, k: Array, v: Array) -> None:
     """Raises ShapeError where queries, keys and values do not fit."""
-    if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+    fit = q.shape[-1] == k.shape[-1] and k.shape[-2] == v.shape[-2]
+    if not fit or not q.shape[:-2] == k.shape[:-2] == v.shape[:-2]:
         raise ShapeError(f"attention: q {q.shape}, k {k.shape} and v {v.shape} do not fit")

@@ -148,6 +148,8 @@ def draw_attention(rng: np.random.Generator) -> Case:
     if rng.random() < 0.5:  # at least one key stays visible to each query
         mask = np.where(rng.random((L, S)) < 0.4, -np.inf, normal(rng, L, S))
         mask[np.arange(L), rng.integers(0, S, L)] = 0.0
+        if rng.random() < 0.3:  # a mask of its own for each head
+            mask = mask + normal(rng, *lead, 1, 1)
         mask = mask.astype(np.float32).astype(np.float64)
     reach = (abs(q) @ abs(k).swapaxes(-1, -2)).max() / np.sqrt(d)
     reach += 0 if mask is None else abs(mask[np.isfinite(mask)]).max()

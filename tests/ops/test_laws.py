@@ -162,7 +162,7 @@ def test_shape_line_is_true(name: str, seed: int) -> None:
     sizes: dict[str, int] = {"g": case.options.get("groups", 1)}
     for label, shape in labels(left):
         value = case.args[label]
-        if value is not None:
+        if value is not None and label != "mask":  # which may have more axes
             assert matches(shape, np.shape(value), sizes), (label, shape, np.shape(value), sizes)
     result = case.call(op, np.float64)
     if "width" in case.args:
