@@ -51,8 +51,12 @@ def check_numbers(guidance: float, rescale: float, count: int, dtype: npt.DTypeL
         raise ConfigError(f"guidance rescale is {rescale}, expected a number from 0 to 1")
     if not isinstance(count, int) or not 1 <= count <= MOST:
         raise ConfigError(f"count is {count}, expected 1 to {MOST} pictures")
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise ConfigError(f"dtype is {np.dtype(dtype)}, expected float32 or float64")
+    try:
+        known = np.dtype(dtype) in (np.float32, np.float64)
+    except TypeError:  # NumPy has no dtype of that name
+        known = False
+    if not known:
+        raise ConfigError(f"dtype is {dtype}, expected float32 or float64")
 
 
 def check_latents(latents: Array, shape: tuple[int, ...]) -> Array:

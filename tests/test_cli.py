@@ -256,6 +256,13 @@ def test_a_single_component_is_no_checkpoint(capsys: pytest.CaptureFixture[str])
         ({"latents": "eJw="}, "damaged"),
         ({"latents": 7}, "damaged"),
         ({"engine": "warp"}, "engine"),
+        ({"engine": ["fast"]}, "engine"),
+        ({"dtype": "warp"}, "dtype"),
+        ({"dtype": "float16"}, "dtype"),
+        ({"sampler": "warp"}, "warp"),
+        ({"prompt": 7}, "prompt"),
+        ({"guidance": 1e400}, "finite"),
+        ({"seed": 2**70}, "seed"),
     ],
 )
 def test_hostile_notes(
