@@ -130,7 +130,8 @@ class Pipeline:
                 step = next(steps)
                 self._tap("x_in", step.x_in)
                 self._tap("out", step.out)
-                yield self._tap("x_prev", step.x_prev)
+                self._tap("x_prev", step.x_prev)
+            yield step.x_prev
 
     def guided(
         self,
