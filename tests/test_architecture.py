@@ -44,6 +44,7 @@ ROOMS: dict[str, set[str]] = {
 OUTSIDE: dict[str, set[str]] = {  # which libraries a room may use
     "kernels": {"numpy", "numba", "scipy"},
     "ops": {"numpy", "scipy"},
+    "diffusion": {"numpy", "scipy"},
     "errors": set(),
     "text": set(),
     "strict_json": set(),

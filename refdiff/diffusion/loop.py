@@ -37,10 +37,10 @@ def sample(
         t = plan.rows[i].t
         x_in = sampler.scale_input(plan, i, x)
         out = model(x_in, t)
-        if out.shape != x.shape:
+        if out.shape != (expected := sampler.out_shape(x.shape)):
             raise ShapeError(
-                f"the model gave an output of shape {list(out.shape)} at t = {t}, expected x's "
-                f"shape {list(x.shape)}: give a model that keeps the shape"
+                f"the model gave an output of shape {list(out.shape)} at t = {t}, expected "
+                f"{list(expected)} for an x of shape {list(x.shape)}: give a model that does so"
             )
         z = noise(i) if sampler.needs_noise(plan, i) else None
         x, memory = sampler.step(plan, i, x, out, memory, z)

@@ -12,7 +12,7 @@ The dialect decides only in which precision the tables are computed: "diffusers"
 for bit as diffusers does, "paper" in float64. Either way they are held as float64 values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,11 +120,48 @@ class NoiseSchedule:
 
         diffusers calls it squaredcos_cap_v2.
         """
-        u = np.arange(_steps(T) + 1) / T
-        alpha_bar = np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2
-        return cls.from_betas(
-            np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], max_beta), dialect=dialect
+        return cls.from_alpha_bar(
+            lambda u: np.cos((u + 0.008) / 1.008 * np.pi / 2) ** 2, T, max_beta, dialect=dialect
         )
+
+    @classmethod
+    def laplace(
+        cls, T: int = 1000, max_beta: float = 0.999, *, dialect: Dialect = "diffusers"
+    ) -> "NoiseSchedule":
+        """log(snr) follows a Laplace distribution of mean 0 and scale 1/2 (2407.03297, table 1).
+
+        As diffusers has it, whose alpha_bar(u) is the square root of that of the paper.
+        """
+
+        def alpha_bar(u: Array) -> Array:
+            snr = np.exp(-0.5 * np.sign(0.5 - u) * np.log(1 - 2 * np.abs(0.5 - u) + 1e-6))
+            return np.sqrt(snr / (1 + snr))
+
+        return cls.from_alpha_bar(alpha_bar, T, max_beta, dialect=dialect)
+
+    @classmethod
+    def exponential(
+        cls, T: int = 1000, max_beta: float = 0.999, *, dialect: Dialect = "diffusers"
+    ) -> "NoiseSchedule":
+        """alpha_bar(u) = exp(-12 u), of unCLIP's decoders; diffusers calls it exp."""
+        return cls.from_alpha_bar(lambda u: np.exp(-12.0 * u), T, max_beta, dialect=dialect)
+
+    @classmethod
+    def from_alpha_bar(
+        cls,
+        alpha_bar: Callable[[Array], Array],
+        T: int = 1000,
+        max_beta: float = 0.999,
+        *,
+        dialect: Dialect = "diffusers",
+    ) -> "NoiseSchedule":
+        """The steps of a curve: beta_t = 1 - alpha_bar((t+1)/T) / alpha_bar(t/T), capped.
+
+        alpha_bar: u [T+1] in 0..1 -> [T+1], falling. The cap keeps the last step from being all
+        noise (2102.09672, section 3.2).
+        """
+        levels = alpha_bar(np.arange(_steps(T) + 1) / T)
+        return cls.from_betas(np.minimum(1 - levels[1:] / levels[:-1], max_beta), dialect=dialect)
 
     @classmethod
     def sigmoid(

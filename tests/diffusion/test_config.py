@@ -135,7 +135,7 @@ def test_other_classes_keys_are_ignored():
         {},
         {"_class_name": None},
         {"_class_name": ["DDIMScheduler"]},
-        {"_class_name": "HeunDiscreteScheduler"},
+        {"_class_name": "AmusedScheduler"},
         {"_class_name": "DDIMScheduler", "_use_default_values": 3},
         {"_class_name": "DDIMScheduler", "trained_betas": [0.1, 0.2]},
         {"_class_name": "DDIMScheduler", "num_train_timesteps": 3, "trained_betas": [0.1] * 4},

@@ -7,8 +7,21 @@ import numpy as np
 
 from refdiff.diffusion.prediction import EPS, X0
 from refdiff.diffusion.process import posterior_coefficients
+from refdiff.diffusion.samplers.build import common, correction_of, final_alpha_bar
 from refdiff.diffusion.samplers.correction import Correction, keep
-from refdiff.diffusion.samplers.families import VariancePreserving
+from refdiff.diffusion.samplers.entry import Entry
+from refdiff.diffusion.samplers.families import Stochastic, VariancePreserving
+from refdiff.diffusion.samplers.keys import (
+    CLIP,
+    EPS_X0_V,
+    LEADING,
+    THRESHOLD,
+    ZERO_SNR,
+    Values,
+    flag,
+    number,
+    schedule_keys,
+)
 from refdiff.diffusion.samplers.levels import (
     alpha_bar_at,
     following,
@@ -18,7 +31,7 @@ from refdiff.diffusion.samplers.levels import (
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.timesteps import Spacing, spaced, whole
 from refdiff.diffusion.schedule import NoiseSchedule
-from refdiff.diffusion.types import Array
+from refdiff.diffusion.types import Array, Dialect
 from refdiff.errors import ConfigError
 
 
@@ -34,7 +47,7 @@ class DdimRow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ddim(VariancePreserving):
+class Ddim(Stochastic, VariancePreserving):
     """DDIM. eta 0 is deterministic, eta 1 has DDPM's variance; final is alpha_bar at the end."""
 
     schedule: NoiseSchedule
@@ -69,10 +82,6 @@ class Ddim(VariancePreserving):
             noise_std=noise_std,
         )
 
-    def needs_noise(self, plan: Plan[DdimRow], i: int) -> bool:
-        """Whether row i adds noise: never with eta = 0."""
-        return plan.rows[i].noise_std > 0
-
     def step(
         self,
         plan: Plan[DdimRow],
@@ -92,3 +101,28 @@ class Ddim(VariancePreserving):
         eps = EPS[self.prediction](x, out, row.alpha_bar)
         mean = row.of_x0 * x0 + row.of_eps * eps
         return with_noise(mean, row.noise_std, noise), None
+
+
+def _build(c: Values, dialect: Dialect) -> Ddim:
+    parts = common(c, dialect)
+    final = final_alpha_bar(c, parts["schedule"])
+    return Ddim(**parts, eta=c["eta"], final=final, correction=correction_of(c))
+
+
+ENTRY = Entry(
+    "ddim",
+    "DDIMScheduler",
+    _build,
+    order=1,
+    good_for="few steps, inversion, and the way between noise and none (eta)",
+    read={
+        **schedule_keys(),
+        **ZERO_SNR,
+        **CLIP,
+        **THRESHOLD,
+        **LEADING,
+        **EPS_X0_V,
+        "set_alpha_to_one": flag(True),
+    },
+    options={"eta": number(0.0, 0, 1, least=True)},
+)

@@ -7,13 +7,25 @@ import numpy as np
 
 from refdiff.diffusion.prediction import X0
 from refdiff.diffusion.process import posterior_coefficients
+from refdiff.diffusion.samplers.build import common, correction_of
 from refdiff.diffusion.samplers.correction import Correction, keep
-from refdiff.diffusion.samplers.families import VariancePreserving
+from refdiff.diffusion.samplers.entry import Entry
+from refdiff.diffusion.samplers.families import Stochastic, VariancePreserving
+from refdiff.diffusion.samplers.keys import (
+    CLIP,
+    EPS_X0_V,
+    LEADING,
+    THRESHOLD,
+    ZERO_SNR,
+    Values,
+    choice,
+    schedule_keys,
+)
 from refdiff.diffusion.samplers.levels import alpha_bar_at, refuse_undefined, with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.timesteps import Spacing, spaced, whole
 from refdiff.diffusion.schedule import NoiseSchedule
-from refdiff.diffusion.types import Array
+from refdiff.diffusion.types import Array, Dialect
 
 
 class DdpmRow(NamedTuple):
@@ -28,7 +40,7 @@ class DdpmRow(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ddpm(VariancePreserving):
+class Ddpm(Stochastic, VariancePreserving):
     """DDPM. variance "small" is the posterior's, "large" is beta_t (2006.11239, section 3.2)."""
 
     schedule: NoiseSchedule
@@ -59,10 +71,6 @@ class Ddpm(VariancePreserving):
             noise_std=np.where(noisy, np.sqrt(variance), 0),
         )
 
-    def needs_noise(self, plan: Plan[DdpmRow], i: int) -> bool:
-        """Whether row i adds noise: every row but the last."""
-        return plan.rows[i].noise_std > 0
-
     def step(
         self,
         plan: Plan[DdpmRow],
@@ -80,3 +88,29 @@ class Ddpm(VariancePreserving):
         x0 = self.correction(X0[self.prediction](x, out, row.alpha_bar))
         mean = row.of_x0 * x0 + row.of_xt * x
         return with_noise(mean, row.noise_std, noise), None
+
+
+def _build(c: Values, dialect: Dialect) -> Ddpm:
+    return Ddpm(
+        **common(c, dialect),
+        variance="large" if c["variance_type"] == "fixed_large" else "small",
+        correction=correction_of(c),
+    )
+
+
+ENTRY = Entry(
+    "ddpm",
+    "DDPMScheduler",
+    _build,
+    order=1,
+    good_for="the original: many steps, with noise in each",
+    read={
+        **schedule_keys(0.0001, 0.02, "linear", "sigmoid"),
+        **ZERO_SNR,
+        **CLIP,
+        **THRESHOLD,
+        **LEADING,
+        **EPS_X0_V,
+        "variance_type": choice("fixed_small", "fixed_small_log", "fixed_large"),
+    },
+)

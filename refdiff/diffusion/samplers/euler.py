@@ -1,21 +1,37 @@
 """Euler's method on the probability flow in sigma (2206.00364, Algorithm 2 without churn)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from refdiff.diffusion.samplers.families import VarianceExploding
+from refdiff.diffusion.samplers.build import common, respacing_of
+from refdiff.diffusion.samplers.entry import Entry
+from refdiff.diffusion.samplers.families import Deterministic, VarianceExploding
+from refdiff.diffusion.samplers.keys import (
+    END,
+    EPS_X0_V,
+    LINSPACE,
+    RESPACED,
+    SIGMA_ENDS,
+    ZERO_SNR,
+    Values,
+    choice,
+    schedule_keys,
+)
 from refdiff.diffusion.samplers.plan import Plan, tabulate
-from refdiff.diffusion.samplers.sigmas import DENOISED, interpolated, log_linear, sigma_table, to_t
+from refdiff.diffusion.samplers.respacing import Respacing
+from refdiff.diffusion.samplers.sigmas import (
+    DENOISED,
+    interpolated,
+    log_linear,
+    scalings,
+    sigma_table,
+    to_t,
+)
 from refdiff.diffusion.samplers.timesteps import Spacing, spaced
 from refdiff.diffusion.schedule import NoiseSchedule
-from refdiff.diffusion.types import Array
-
-# (first sigma, last sigma, steps) -> [steps] falling: how to space sigma itself
-Respacing = Callable[[float, float, int], NDArray[np.float64]]
+from refdiff.diffusion.types import Array, Dialect
 
 
 class EulerRow(NamedTuple):
@@ -23,11 +39,13 @@ class EulerRow(NamedTuple):
 
     t: float
     sigma: float
+    variance: float
+    std: float
     sigma_next: float
 
 
 @dataclass(frozen=True)
-class Euler(VarianceExploding):
+class Euler(Deterministic, VarianceExploding):
     """Euler. Sigma follows the times' spacing, unless `respacing` spaces it by itself.
 
     sigma_min and sigma_max bound a respacing in place of the spaced sigmas' own ends. With
@@ -68,13 +86,9 @@ class Euler(VarianceExploding):
         return tabulate(
             EulerRow,
             t=t.astype(table.dtype).astype(np.float64),
-            sigma=path[:-1],
+            **scalings(path[:-1]),
             sigma_next=path[1:],
         )
-
-    def needs_noise(self, plan: Plan[EulerRow], i: int) -> bool:
-        """Never: the flow is an ordinary differential equation."""
-        return False
 
     def step(
         self,
@@ -90,5 +104,38 @@ class Euler(VarianceExploding):
         x [N,C,H,W], out [N,C,H,W] -> [N,C,H,W]
         """
         row = plan.rows[i]
-        x0 = DENOISED[self.prediction](x, out, row.sigma)
+        x0 = DENOISED[self.prediction](x, out, row)
         return x + (x - x0) / row.sigma * (row.sigma_next - row.sigma), None
+
+
+def _build(c: Values, dialect: Dialect) -> Euler:
+    return Euler(
+        **common(c, dialect),
+        interpolation=c["interpolation_type"],
+        respacing=respacing_of(c),
+        sigma_min=c["sigma_min"],
+        sigma_max=c["sigma_max"],
+        final=c["final_sigmas_type"],
+        continuous_time=c["timestep_type"] == "continuous"
+        and c["prediction_type"] == "v_prediction",
+    )
+
+
+ENTRY = Entry(
+    "euler",
+    "EulerDiscreteScheduler",
+    _build,
+    order=1,
+    good_for="the simplest that works, and what SDXL ships with",
+    read={
+        **schedule_keys(),
+        **ZERO_SNR,
+        **LINSPACE,
+        **EPS_X0_V,
+        **RESPACED,
+        **SIGMA_ENDS,
+        **END,
+        "interpolation_type": choice("linear", "log_linear"),
+        "timestep_type": choice("discrete", "continuous"),
+    },
+)

@@ -10,13 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refdiff.diffusion.samplers.families import VarianceExploding
+from refdiff.diffusion.samplers.build import common
+from refdiff.diffusion.samplers.entry import Entry
+from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
+from refdiff.diffusion.samplers.keys import EPS_V, LINSPACE, ZERO_SNR, Values, schedule_keys
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
-from refdiff.diffusion.samplers.sigmas import DENOISED, interpolated, sigma_table
-from refdiff.diffusion.samplers.timesteps import Spacing, spaced
+from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings
+from refdiff.diffusion.samplers.timesteps import Spacing
 from refdiff.diffusion.schedule import NoiseSchedule
-from refdiff.diffusion.types import Array
+from refdiff.diffusion.types import Array, Dialect
 
 
 class EulerAncestralRow(NamedTuple):
@@ -24,13 +27,15 @@ class EulerAncestralRow(NamedTuple):
 
     t: float
     sigma: float
+    variance: float
+    std: float
     sigma_next: float
     sigma_down: float
     noise_std: float
 
 
 @dataclass(frozen=True)
-class EulerAncestral(VarianceExploding):
+class EulerAncestral(Stochastic, VarianceExploding):
     """Euler with ancestral noise, to sigma = 0."""
 
     schedule: NoiseSchedule
@@ -40,24 +45,19 @@ class EulerAncestral(VarianceExploding):
 
     def plan(self, steps: int) -> Plan[EulerAncestralRow]:
         """One row a step; the last leads to sigma 0 and adds no noise."""
-        table = sigma_table(self.schedule)
-        t = spaced(self.schedule, steps, self.spacing, self.offset).astype(table.dtype)
-        path = np.append(interpolated(table, t), 0.0).astype(table.dtype)
+        t, path = grid(self.schedule, steps, self.spacing, self.offset)
         sigma, sigma_next = path[:-1], path[1:]
-        up = np.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
+        with np.errstate(invalid="ignore"):  # where sigma rises, tabulate refuses the plan
+            up = np.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
         return tabulate(
             EulerAncestralRow,
-            t=t.astype(np.float64),
-            sigma=sigma,
+            t=t,
+            **scalings(sigma),
             sigma_next=sigma_next,
             # rounding may take this below 0 where sigma falls far in one step
             sigma_down=np.sqrt(np.maximum(sigma_next**2 - up**2, 0)),
             noise_std=up,
         )
-
-    def needs_noise(self, plan: Plan[EulerAncestralRow], i: int) -> bool:
-        """Whether row i adds noise: every row but the last."""
-        return plan.rows[i].sigma_next > 0
 
     def step(
         self,
@@ -73,6 +73,20 @@ class EulerAncestral(VarianceExploding):
         x [N,C,H,W], out [N,C,H,W], noise [N,C,H,W] -> [N,C,H,W]
         """
         row = plan.rows[i]
-        x0 = DENOISED[self.prediction](x, out, row.sigma)
+        x0 = DENOISED[self.prediction](x, out, row)
         mean = x + (x - x0) / row.sigma * (row.sigma_down - row.sigma)
         return with_noise(mean, row.noise_std, noise), None
+
+
+def _build(c: Values, dialect: Dialect) -> EulerAncestral:
+    return EulerAncestral(**common(c, dialect))
+
+
+ENTRY = Entry(
+    "euler_a",
+    "EulerAncestralDiscreteScheduler",
+    _build,
+    order=1,
+    good_for="variety: fresh noise in every step",
+    read={**schedule_keys(), **ZERO_SNR, **LINSPACE, **EPS_V},
+)

@@ -5,10 +5,11 @@ Variance exploding:  x = x0 + sigma eps, divided by sqrt(sigma^2 + 1) for the mo
 other x divided by sqrt(alpha_bar) (2206.00364, table 1).
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from refdiff.diffusion.process import q_sample
 from refdiff.diffusion.samplers.plan import Plan, Row
+from refdiff.diffusion.samplers.sigmas import Denoising
 from refdiff.diffusion.samplers.timesteps import Spacing
 from refdiff.diffusion.types import Array
 
@@ -21,16 +22,40 @@ class AlphaBarRow(Row, Protocol):
         """Share of the data's variance in x."""
 
 
-class SigmaRow(Row, Protocol):
-    """A row that knows sigma at its time t."""
+class NoisyRow(Row, Protocol):
+    """A row that says how much noise it adds."""
 
     @property
-    def sigma(self) -> float:
-        """Standard deviation of the noise in x."""
+    def noise_std(self) -> float:
+        """Standard deviation of the noise that the row adds."""
 
 
-class VariancePreserving:
-    """Start, noising and input of DDPM, DDIM and PNDM."""
+class Deterministic:
+    """Samplers that never add noise."""
+
+    def needs_noise(self, plan: Plan[Any], i: int) -> bool:
+        """Never."""
+        return False
+
+
+class Stochastic:
+    """Samplers whose rows say how much noise they add."""
+
+    def needs_noise(self, plan: Plan[NoisyRow], i: int) -> bool:
+        """Whether row i adds noise."""
+        return plan.rows[i].noise_std > 0
+
+
+class OneOutput:
+    """Samplers whose model says one thing of x."""
+
+    def out_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """That of x."""
+        return shape
+
+
+class VariancePreserving(OneOutput):
+    """Start, noising and input of the samplers that keep x as the model sees it."""
 
     def init_noise_sigma(self, plan: Plan[AlphaBarRow]) -> float:
         """1: where the plan begins, hardly any data are left."""
@@ -45,20 +70,20 @@ class VariancePreserving:
         return x
 
 
-class VarianceExploding:
+class VarianceExploding(OneOutput):
     """Start, noising and input of the Euler family."""
 
     spacing: Spacing
 
-    def init_noise_sigma(self, plan: Plan[SigmaRow]) -> float:
+    def init_noise_sigma(self, plan: Plan[Denoising]) -> float:
         """The largest sigma; with leading spacing sqrt(sigma^2 + 1), which counts the data too."""
-        sigma = max(row.sigma for row in plan.rows)
-        return (sigma**2 + 1) ** 0.5 if self.spacing == "leading" else sigma
+        noisiest = max(plan.rows, key=lambda row: row.sigma)
+        return noisiest.std if self.spacing == "leading" else noisiest.sigma
 
-    def add_noise(self, plan: Plan[SigmaRow], i: int, x0: Array, eps: Array) -> Array:
+    def add_noise(self, plan: Plan[Denoising], i: int, x0: Array, eps: Array) -> Array:
         """x0 noised to the level at which row i begins. x0 [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""
         return x0 + plan.rows[i].sigma * eps
 
-    def scale_input(self, plan: Plan[SigmaRow], i: int, x: Array) -> Array:
+    def scale_input(self, plan: Plan[Denoising], i: int, x: Array) -> Array:
         """x at the scale of the model's training. x [N,C,H,W] -> [N,C,H,W]"""
-        return x / (plan.rows[i].sigma ** 2 + 1) ** 0.5
+        return x / plan.rows[i].std

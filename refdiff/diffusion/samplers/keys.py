@@ -1,56 +1,82 @@
-"""The keys of scheduler_config.json: what each class reads, and what each key may hold.
+"""What the keys of a scheduler_config.json may hold, and the groups of keys that classes share.
 
-Three tables for each class state the scope: READ (key to its default and what it may hold),
-NEUTRAL (key to the one value supported), IGNORED (keys without effect on the numbers, and keys
-that only other classes read). Defaults are diffusers', and differ from class to class.
+Defaults are diffusers', and differ from class to class: a class takes a group and changes what
+differs, as in `{**schedule_keys(0.00085, 0.012), **LINSPACE, **EPS_V}`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from refdiff.diffusion.schedule import MAX_STEPS
 
+Values = Mapping[str, Any]
+
 
 class Key(NamedTuple):
-    """A key that is read: diffusers' default, what it may hold, and the check of that."""
+    """A key that is read: diffusers' default, what it may hold, and the check of that.
+
+    words: all that it may hold, where these are few.
+    """
 
     default: Any
     expected: str
     accepts: Callable[[Any], bool]
+    words: tuple[Any, ...] = ()
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is an int or a float; True and False are neither here."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def number(default: float | None, low: float, high: float) -> Key:
-    """A number in (low, high], and so never NaN; null too where null is the default."""
-    expected = f"a number above {low:g}, at most {high:g}"
+def number(default: float | None, low: float, high: float, *, least: bool = False) -> Key:
+    """A number in (low, high], or in [low, high] with `least`; null too where it is the default."""
+    expected = f"a number {'of at least' if least else 'above'} {low:g}, at most {high:g}"
     return Key(
         default,
         expected + (" or null" if default is None else ""),
-        lambda v: v is default is None or (_is_number(v) and low < v <= high),
+        lambda v: (
+            v is default is None
+            or (is_number(v) and (low < v or (least and v == low)) and v <= high)
+        ),
     )
 
 
-def integer(default: int, low: int, high: int) -> Key:
-    """An integer in [low, high]."""
+def integer(default: int | None, low: int, high: int) -> Key:
+    """An integer in [low, high]; null too where null is the default."""
     return Key(
         default,
-        f"an integer from {low} to {high}",
-        lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= high,
+        f"an integer from {low} to {high}" + (" or null" if default is None else ""),
+        lambda v: (
+            v is default is None
+            or (isinstance(v, int) and not isinstance(v, bool) and low <= v <= high)
+        ),
     )
 
 
 def flag(default: bool) -> Key:
     """true or false."""
-    return Key(default, "true or false", lambda v: isinstance(v, bool))
+    return Key(default, "true or false", lambda v: isinstance(v, bool), (True, False))
 
 
 def choice(default: str, *others: str) -> Key:
     """One of a few words, the default first."""
     words = (default, *others)
-    return Key(default, f"one of {list(words)}", lambda v: isinstance(v, str) and v in words)
+    return Key(default, f"one of {list(words)}", lambda v: isinstance(v, str) and v in words, words)
+
+
+def optional_choice(*words: str) -> Key:
+    """null or one of a few words."""
+    return Key(
+        None,
+        f"null or one of {list(words)}",
+        lambda v: v is None or (isinstance(v, str) and v in words),
+        (None, *words),
+    )
+
+
+def _is_beta(value: Any) -> bool:
+    return is_number(value) and 0 < value <= 1
 
 
 BETAS = Key(
@@ -61,91 +87,34 @@ BETAS = Key(
         or (isinstance(v, list | tuple) and 1 <= len(v) <= MAX_STEPS and all(map(_is_beta, v)))
     ),
 )
+KINDS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
-def _is_beta(value: Any) -> bool:
-    return _is_number(value) and 0 < value <= 1
+def schedule_keys(
+    start: float = 0.0001, end: float = 0.02, kind: str = "linear", *more: str
+) -> dict[str, Key]:
+    """The keys of the noise schedule, with a class's defaults and kinds beyond the usual three."""
+    return {
+        "num_train_timesteps": integer(1000, 1, MAX_STEPS),
+        "beta_start": number(start, 0, 1),
+        "beta_end": number(end, 0, 1),
+        "beta_schedule": choice(kind, *(k for k in (*KINDS, *more) if k != kind)),
+        "trained_betas": BETAS,
+    }
 
 
-SCHEDULE = {
-    "num_train_timesteps": integer(1000, 1, MAX_STEPS),
-    "beta_start": number(0.0001, 0, 1),
-    "beta_end": number(0.02, 0, 1),
-    "beta_schedule": choice("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"),
-    "trained_betas": BETAS,
-    "steps_offset": integer(0, 0, MAX_STEPS),
-}
+OFFSET = {"steps_offset": integer(0, 0, MAX_STEPS)}
+LEADING = {"timestep_spacing": choice("leading", "trailing", "linspace"), **OFFSET}
+LINSPACE = {"timestep_spacing": choice("linspace", "leading", "trailing"), **OFFSET}
 ZERO_SNR = {"rescale_betas_zero_snr": flag(False)}
-CORRECTION = {
-    "clip_sample": flag(True),
-    "clip_sample_range": number(1.0, 0, 1e6),
+CLIP = {"clip_sample": flag(True), "clip_sample_range": number(1.0, 0, 1e6)}
+THRESHOLD = {
     "thresholding": flag(False),
     "dynamic_thresholding_ratio": number(0.995, 0, 1),
     "sample_max_value": number(1.0, 0, 1e6),
 }
-LEADING = {"timestep_spacing": choice("leading", "trailing", "linspace")}
-LINSPACE = {"timestep_spacing": choice("linspace", "leading", "trailing")}
+RESPACED = {f"use_{name}_sigmas": flag(False) for name in ("karras", "exponential", "beta")}
+SIGMA_ENDS = {"sigma_min": number(None, 0, 1e6), "sigma_max": number(None, 0, 1e6)}
+END = {"final_sigmas_type": choice("zero", "sigma_min")}
 EPS_V = {"prediction_type": choice("epsilon", "v_prediction")}
 EPS_X0_V = {"prediction_type": choice("epsilon", "sample", "v_prediction")}
-
-READ: dict[str, dict[str, Key]] = {
-    "DDPMScheduler": {
-        **SCHEDULE,
-        **ZERO_SNR,
-        **CORRECTION,
-        **LEADING,
-        **EPS_X0_V,
-        "variance_type": choice("fixed_small", "fixed_small_log", "fixed_large"),
-    },
-    "DDIMScheduler": {
-        **SCHEDULE,
-        **ZERO_SNR,
-        **CORRECTION,
-        **LEADING,
-        **EPS_X0_V,
-        "set_alpha_to_one": flag(True),
-    },
-    "PNDMScheduler": {
-        **SCHEDULE,
-        **LEADING,
-        **EPS_V,
-        "set_alpha_to_one": flag(False),
-        "skip_prk_steps": flag(False),
-    },
-    "EulerDiscreteScheduler": {
-        **SCHEDULE,
-        **ZERO_SNR,
-        **LINSPACE,
-        **EPS_X0_V,
-        "interpolation_type": choice("linear", "log_linear"),
-        "use_karras_sigmas": flag(False),
-        "use_exponential_sigmas": flag(False),
-        "sigma_min": number(None, 0, 1e6),
-        "sigma_max": number(None, 0, 1e6),
-        "timestep_type": choice("discrete", "continuous"),
-        "final_sigmas_type": choice("zero", "sigma_min"),
-    },
-    "EulerAncestralDiscreteScheduler": {**SCHEDULE, **ZERO_SNR, **LINSPACE, **EPS_V},
-}
-NEUTRAL: dict[str, dict[str, Any]] = {
-    "DDPMScheduler": {},
-    "DDIMScheduler": {},
-    "PNDMScheduler": {},
-    "EulerDiscreteScheduler": {"use_beta_sigmas": False},
-    "EulerAncestralDiscreteScheduler": {},
-}
-BOOKKEEPING = {"_class_name", "_diffusers_version", "_use_default_values", "_name_or_path"}
-# read only by diffusers' other schedulers, whose saved configs pass from class to class
-ELSEWHERE = {
-    *("algorithm_type", "disable_corrector", "euler_at_final"),
-    *("flow_shift", "lambda_min_clipped", "lower_order_final", "noise_sampler_seed"),
-    *("original_inference_steps", "predict_x0", "predictor_order", "corrector_order"),
-    *("rho", "shift_terminal", "sigma_data", "sigma_schedule", "solver_order", "solver_p"),
-    *("solver_type", "time_shift_type", "timestep_scaling", "use_dynamic_shifting"),
-    *("use_flow_sigmas", "use_lu_lambdas"),
-}
-_ALL_KEYS = {key for table in (*READ.values(), *NEUTRAL.values()) for key in table}
-IGNORED: dict[str, set[str]] = {
-    name: (BOOKKEEPING | ELSEWHERE | _ALL_KEYS) - READ[name].keys() - NEUTRAL[name].keys()
-    for name in READ
-}

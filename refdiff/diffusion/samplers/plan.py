@@ -1,13 +1,11 @@
 """The plan: what a sampler is going to do, as a table, one row for each call of the model."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Array
 from refdiff.errors import ConfigError
 
@@ -47,7 +45,7 @@ class Plan(Generic[R_co]):
 
     def column(self, name: str) -> NDArray[Any]:
         """One column by its name: -> [rows]"""
-        return np.array([row._asdict()[name] for row in self.rows])
+        return np.array([getattr(row, name) for row in self.rows])
 
     def __str__(self) -> str:
         lines = [self.names, *(map(_text, row._asdict().values()) for row in self.rows)]
@@ -59,7 +57,7 @@ class Plan(Generic[R_co]):
         )
 
 
-def tabulate(row: Callable[..., R], /, **columns: NDArray[Any] | list[str]) -> Plan[R]:
+def tabulate(row: type[R], /, **columns: NDArray[Any] | list[str]) -> Plan[R]:
     """The plan with the given columns, one entry a row.
 
     Raises ConfigError where a number is not finite: no step could recover from it.
@@ -71,21 +69,13 @@ def tabulate(row: Callable[..., R], /, **columns: NDArray[Any] | list[str]) -> P
                 f"column {name} of the plan is {column[i]} in row {i}, expected a finite number: "
                 "the noise schedule is too steep for this sampler"
             )
-    lists = [c.tolist() if isinstance(c, np.ndarray) else c for c in columns.values()]
-    rows = zip(*lists, strict=True)
-    return Plan(tuple(row(**dict(zip(columns, values, strict=True))) for values in rows))
+    lists = {n: c.tolist() if isinstance(c, np.ndarray) else c for n, c in columns.items()}
+    fields = vars(row)["_fields"]  # the columns may be named in any order
+    return Plan(tuple(map(row, *(lists[name] for name in fields))))
 
 
 class Sampler(Protocol[R]):
     """What every sampler offers. x, out, noise [N,C,H,W]; memory is None before the first row."""
-
-    @property
-    def schedule(self) -> NoiseSchedule:
-        """The noise levels that the plan picks from."""
-
-    @property
-    def prediction(self) -> str:
-        """What the model predicts: epsilon, sample or v_prediction."""
 
     def plan(self, steps: int) -> Plan[R]:
         """The table for so many steps."""
@@ -101,6 +91,9 @@ class Sampler(Protocol[R]):
 
     def needs_noise(self, plan: Plan[R], i: int) -> bool:
         """Whether row i adds noise."""
+
+    def out_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What the model's output must have for an x of that shape: the same, in most."""
 
     def step(
         self, plan: Plan[R], i: int, x: Array, out: Array, memory: Any, noise: Array | None

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from refdiff.diffusion.prediction import EPS
 from refdiff.diffusion.samplers.blends import ROLES, Memory
-from refdiff.diffusion.samplers.families import VariancePreserving
+from refdiff.diffusion.samplers.build import common, final_alpha_bar
+from refdiff.diffusion.samplers.entry import Entry
+from refdiff.diffusion.samplers.families import Deterministic, VariancePreserving
+from refdiff.diffusion.samplers.keys import EPS_V, LEADING, Values, flag, schedule_keys
 from refdiff.diffusion.samplers.levels import alpha_bar_at, following
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.timesteps import Spacing, spaced, whole
@@ -44,7 +47,7 @@ def transfer(x: Array, eps: Array, alpha_bar_t: float, alpha_bar_s: float) -> Ar
 
 
 @dataclass(frozen=True)
-class Pndm(VariancePreserving):
+class Pndm(Deterministic, VariancePreserving):
     """PNDM. final is alpha_bar at the end: 1 is the data's, SD 1.5 has the schedule's first."""
 
     schedule: NoiseSchedule
@@ -81,10 +84,6 @@ class Pndm(VariancePreserving):
             alpha_bar_s=alpha_bar_at(self.schedule, to, self.final),
             role=[row[3] for row in rows],
         )
-
-    def needs_noise(self, plan: Plan[PndmRow], i: int) -> bool:
-        """Never: PNDM is deterministic."""
-        return False
 
     def step(
         self,
@@ -146,3 +145,25 @@ def _runge_kutta_opening(t: Times, s: Times, dialect: Dialect) -> list[Call]:
             (end, start, end, "stage 4"),
         ]
     return rows
+
+
+def _build(c: Values, dialect: Dialect) -> Pndm:
+    parts = common(c, dialect)
+    final = final_alpha_bar(c, parts["schedule"])
+    return Pndm(**parts, final=final, runge_kutta=not c["skip_prk_steps"])
+
+
+ENTRY = Entry(
+    "pndm",
+    "PNDMScheduler",
+    _build,
+    order=2,
+    good_for="what Stable Diffusion 1 ships with",
+    read={
+        **schedule_keys(),
+        **LEADING,
+        **EPS_V,
+        "set_alpha_to_one": flag(False),
+        "skip_prk_steps": flag(False),
+    },
+)

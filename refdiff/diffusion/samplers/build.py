@@ -1,0 +1,70 @@
+"""From checked values of a config to the parts that samplers are built of."""
+
+from typing import Any
+
+from refdiff.diffusion.samplers.correction import Clip, Correction, DynamicThreshold, keep
+from refdiff.diffusion.samplers.keys import Values
+from refdiff.diffusion.samplers.respacing import FLAGS, Respacing
+from refdiff.diffusion.schedule import NoiseSchedule
+from refdiff.diffusion.types import Dialect
+from refdiff.errors import ConfigError
+
+
+def schedule_of(c: Values, dialect: Dialect) -> NoiseSchedule:
+    """The noise schedule, rescaled to zero terminal SNR where that is asked for."""
+    T, ends = c["num_train_timesteps"], (c["beta_start"], c["beta_end"])
+    if (betas := c["trained_betas"]) is not None:
+        if len(betas) != T:
+            raise ConfigError(
+                f"trained_betas has {len(betas)} entries, expected num_train_timesteps, {T}: "
+                "make the two agree"
+            )
+        schedule = NoiseSchedule.from_betas(betas, dialect=dialect)
+    else:
+        match c["beta_schedule"]:
+            case "linear":
+                schedule = NoiseSchedule.linear(T, *ends, dialect=dialect)
+            case "scaled_linear":
+                schedule = NoiseSchedule.scaled_linear(T, *ends, dialect=dialect)
+            case "sigmoid":
+                schedule = NoiseSchedule.sigmoid(T, *ends, dialect=dialect)
+            case "laplace":
+                schedule = NoiseSchedule.laplace(T, dialect=dialect)
+            case "exp":
+                schedule = NoiseSchedule.exponential(T, dialect=dialect)
+            case _:
+                schedule = NoiseSchedule.cosine(T, dialect=dialect)
+    return schedule.rescale_zero_terminal_snr() if c.get("rescale_betas_zero_snr") else schedule
+
+
+def correction_of(c: Values) -> Correction:
+    """What is done to x0: thresholding goes before clipping, as in diffusers."""
+    if c.get("thresholding"):
+        return DynamicThreshold(c["dynamic_thresholding_ratio"], c["sample_max_value"])
+    return Clip(c["clip_sample_range"]) if c.get("clip_sample") else keep
+
+
+def respacing_of(c: Values) -> Respacing | None:
+    """How sigma is spaced by itself, by the one flag that is set. Raises ConfigError for two."""
+    chosen = [key for key in FLAGS if c.get(key)]
+    if len(chosen) > 1:
+        raise ConfigError(
+            f"{' and '.join(chosen)} are all true in the scheduler config, expected one at most: "
+            "set the others to false"
+        )
+    return FLAGS[chosen[0]] if chosen else None
+
+
+def final_alpha_bar(c: Values, schedule: NoiseSchedule) -> float:
+    """alpha_bar where the plan ends: the data's own, or the schedule's first."""
+    return 1.0 if c["set_alpha_to_one"] else float(schedule.alphas_cumprod[0])
+
+
+def common(c: Values, dialect: Dialect) -> dict[str, Any]:
+    """Schedule, prediction, spacing and offset: what nearly every sampler has."""
+    return {
+        "schedule": schedule_of(c, dialect),
+        "prediction": c["prediction_type"],
+        "spacing": c["timestep_spacing"],
+        "offset": c["steps_offset"],
+    }

@@ -1,0 +1,92 @@
+"""What a scheduler_config.json may say, drawn: every key of a class, from what the catalogue reads.
+
+A key of few words is drawn from these. A number needs a range in RANGES: a new key without one
+fails, so that no key is silently left out.
+"""
+
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from refdiff.diffusion.samplers import ENTRIES
+from refdiff.diffusion.samplers.catalogue import BY_CLASS
+
+
+class Case(NamedTuple):
+    """A config, the number of steps, the shape of x, a seed, and arguments of diffusers' calls."""
+
+    config: dict
+    steps: int
+    shape: tuple
+    seed: int
+    options: dict = {}  # noqa: RUF012 - never written to
+
+
+CLASSES = tuple(entry.class_name for entry in ENTRIES if entry.class_name.endswith("Scheduler"))
+# where the range that is accepted is too wide to be likely
+RANGES = {
+    "clip_sample_range": st.floats(0.5, 3),
+    "dynamic_thresholding_ratio": st.floats(0.5, 1),
+    "sample_max_value": st.floats(0.5, 4),
+    "steps_offset": st.integers(0, 2),
+    "sigma_min": st.floats(0.01, 0.1),
+    "sigma_max": st.floats(3, 20),
+    "eta": st.sampled_from([0.0, 0.3, 1.0]),
+}
+DRAWN_ELSEWHERE = {
+    *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
+    # at most one of these may be true: RESPACED below
+    *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+}
+# only refdiff has these options: tests of their own
+BEYOND_DIFFUSERS = {"spacing", "sigmas"}
+FEWEST_STEPS = {"PNDMScheduler": 4}
+
+
+def value(key, spec):
+    """What the key may hold."""
+    if key in RANGES:
+        return st.one_of(st.none(), RANGES[key]) if spec.default is None else RANGES[key]
+    return st.sampled_from(spec.words)
+
+
+def schedules(kinds):
+    """A noise schedule of one of these kinds, with or without ends of its own."""
+    ends = {
+        "scaled_linear": {"beta_start": st.just(0.00085), "beta_end": st.just(0.012)},
+        "linear": {"beta_start": st.floats(1e-5, 2e-3), "beta_end": st.floats(5e-3, 5e-2)},
+    }
+    return st.sampled_from(kinds).flatmap(
+        lambda kind: st.fixed_dictionaries(
+            {"beta_schedule": st.just(kind)}, optional=ends.get(kind, {})
+        )
+    )
+
+
+SHAPES = st.tuples(
+    st.integers(1, 2), st.integers(1, 4), st.integers(3, 9), st.integers(3, 9)
+).filter(lambda s: s[2] != s[3])
+
+
+@st.composite
+def cases(draw, class_name):
+    """A case of the class: every key drawn or left to its default."""
+    entry = BY_CLASS[class_name]
+    config = {"_class_name": class_name}
+    read = entry.read
+    if "beta_schedule" in read:
+        config |= draw(schedules(read["beta_schedule"].words))
+    if "num_train_timesteps" in read:
+        config["num_train_timesteps"] = draw(st.sampled_from([50, 1000]))
+    keys = {k: value(k, spec) for k, spec in read.items() if k not in DRAWN_ELSEWHERE}
+    config |= draw(st.fixed_dictionaries({}, optional=keys))
+    if flags := [k for k in read if k in DRAWN_ELSEWHERE and k.startswith("use_")]:
+        config |= draw(st.sampled_from([{}, {}, *({flag: True} for flag in flags)]))
+    options = {k: value(k, s) for k, s in entry.options.items() if k not in BEYOND_DIFFUSERS}
+    return Case(
+        config,
+        draw(st.integers(FEWEST_STEPS.get(class_name, 1), 24)),
+        draw(SHAPES),
+        draw(st.integers(0, 2**16)),
+        draw(st.fixed_dictionaries({}, optional=options)),
+    )
