@@ -11,7 +11,13 @@ DIALECTS lists every place where the two dialects differ, MENDED where neither f
 """
 
 from refdiff.diffusion.samplers.catalogue import ENTRIES, IGNORED, NEUTRAL, READ
-from refdiff.diffusion.samplers.config import from_config, from_config_as, names
+from refdiff.diffusion.samplers.config import (
+    config_as,
+    from_config,
+    from_config_as,
+    names,
+    with_options,
+)
 from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
@@ -39,7 +45,9 @@ __all__ = [
     "Plan",
     "Pndm",
     "Sampler",
+    "config_as",
     "from_config",
     "from_config_as",
     "names",
+    "with_options",
 ]

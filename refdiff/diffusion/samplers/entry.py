@@ -30,3 +30,8 @@ class Entry:
     read: Mapping[str, Key]
     options: Mapping[str, Key] = field(default_factory=dict)
     neutral: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What an empty config says."""
+        return {key: spec.default for key, spec in {**self.read, **self.options}.items()}
