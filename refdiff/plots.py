@@ -21,11 +21,12 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Line:
-    """Points joined in their order; numbers that an axis cannot show are left out."""
+    """Points joined in their order, or dots; numbers that an axis cannot show are left out."""
 
     label: str
     x: Numbers
     y: Numbers
+    joined: bool = True
     dots: bool = False
 
 
@@ -124,19 +125,34 @@ class _Frame:
     def curve(self, line: Line, colour: str) -> None:
         keep = self.x.shows(line.x) & self.y.shows(line.y)
         points = list(zip(self.x.at(line.x[keep]), self.y.at(line.y[keep]), strict=True))
-        if len(points) > 1:
+        if line.joined and len(points) > 1:
             self.line(points, colour, 2)
-        for x, y in points if line.dots or len(points) == 1 else []:
+        for x, y in points if line.dots else []:
             corners = [(x - 3) * SCALE, (y - 3) * SCALE, (x + 3) * SCALE, (y + 3) * SCALE]
             self.canvas.ellipse(corners, fill=colour)
 
     def legend(self) -> None:
-        """Labels in the corner at the top right, below each other."""
-        for k, (line, colour) in enumerate(zip(self.panel.lines, cycle(COLOURS), strict=False)):
-            if line.label:
-                at = self.top + 12 + 15 * k
-                self.line([(self.right - 26, at), (self.right - 8, at)], colour, 3)
-                self.text((self.right - 32, at), line.label, "rm")
+        """Labels below each other, in that corner of the four where the fewest points lie."""
+        coloured = zip(self.panel.lines, cycle(COLOURS), strict=False)
+        named = [(line, colour) for line, colour in coloured if line.label]
+        right, low = min(((r, b) for r in (True, False) for b in (False, True)), key=self.crowd)
+        at = self.bottom - 15 * len(named) + 3 if low else self.top + 12
+        edge, side = (self.right, -1) if right else (self.left, 1)
+        for line, colour in named:
+            self.line([(edge + side * 26, at), (edge + side * 8, at)], colour, 3)
+            self.text((edge + side * 32, at), line.label, "rm" if right else "lm")
+            at += 15
+
+    def crowd(self, corner: tuple[bool, bool]) -> int:
+        """How many points lie in the right or left half, and lower or upper third."""
+        right, low = corner
+        count = 0
+        for line in self.panel.lines:
+            keep = self.x.shows(line.x) & self.y.shows(line.y)
+            x = (self.x.at(line.x[keep]) - self.left) / (self.right - self.left)
+            y = (self.y.at(line.y[keep]) - self.top) / (self.bottom - self.top)
+            count += int(np.sum((x > 0.5 if right else x < 0.5) & (y > 0.7 if low else y < 0.3)))
+        return count
 
     def line(self, points: Sequence[tuple[float, float]], colour: str, width: int) -> None:
         scaled = [(float(x) * SCALE, float(y) * SCALE) for x, y in points]

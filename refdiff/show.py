@@ -141,7 +141,7 @@ def picture(told: Sequence[Told]) -> Any:
             if t.training:
                 found.append(Line("", t.training["t"], t.training[name]))
             label = t.label.partition(",")[0]
-            found.append(Line(label, t.rows["t"], t.rows[name], dots=True))
+            found.append(Line(label, t.rows["t"], t.rows[name], joined=False, dots=True))
         return found
 
     return plot(
