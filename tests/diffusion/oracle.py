@@ -68,6 +68,17 @@ class Draws:
         return self._normal(2, i, self.case.shape)
 
 
+class Remembered:
+    """The noise of every row, drawn beforehand."""
+
+    def __init__(self, draws, rows):
+        self.case = draws.case
+        self._noise = [draws.noise(i) for i in range(rows)]
+
+    def noise(self, i):
+        return self._noise[i]
+
+
 @contextlib.contextmanager
 def injected(scheduler, draws):
     """Whatever noise diffusers draws in row `row["i"]` is that row's of `draws`."""
