@@ -31,13 +31,12 @@ class GaussianMixture:
 
     def eps(self, x: Array, alpha: float, sigma: float) -> Array:
         """The noise that a perfect network sees in x: E[eps | x]. x [N,D] -> [N,D]"""
-        off = x[:, None] - alpha * self.means
-        variance = alpha**2 * self.spreads**2 + sigma**2
-        log_p = np.log(self.weights) - 0.5 * x.shape[1] * np.log(variance)
-        log_p = log_p - 0.5 * np.sum(off**2, axis=2) / variance
-        r = np.exp(log_p - np.max(log_p, axis=1, keepdims=True))
-        r = r / np.sum(r, axis=1, keepdims=True)
-        return sigma * np.sum((r / variance)[:, :, None] * off, axis=1)
+        off = x.T[:, None] - alpha * self.means.T[:, :, None]  # [D,K,N]: long rows are fast
+        variance = (alpha**2 * self.spreads**2 + sigma**2)[:, None]
+        log_p = np.log(self.weights)[:, None] - 0.5 * len(off) * np.log(variance)
+        log_p = log_p - 0.5 * np.sum(off**2, axis=0) / variance
+        r = np.exp(log_p - np.max(log_p, axis=0))
+        return sigma * np.sum(r / np.sum(r, axis=0) / variance * off, axis=1).T
 
     def x0(self, x: Array, alpha: float, sigma: float) -> Array:
         """The data that a perfect network sees in x: E[x0 | x]. x [N,D] -> [N,D]"""
