@@ -1,7 +1,18 @@
 """From a seed to an array, exactly as other programs draw it."""
 
-from .stream import Stream, per_sample
+from .jax import Jax, JaxKey, jax, jax_key
+from .source import Source, per_sample
 from .torch_cpu import TorchCpu, torch_cpu
 from .torch_cpu_211 import torch_cpu_211
 
-__all__ = ["Stream", "TorchCpu", "per_sample", "torch_cpu", "torch_cpu_211"]
+__all__ = [
+    "Jax",
+    "JaxKey",
+    "Source",
+    "TorchCpu",
+    "jax",
+    "jax_key",
+    "per_sample",
+    "torch_cpu",
+    "torch_cpu_211",
+]

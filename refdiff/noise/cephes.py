@@ -1,4 +1,4 @@
-"""log, sin and cos in float32, bit for bit as PyTorch's AVX2 code computes them.
+"""log, sin and cos in float32, bit for bit as PyTorch's AVX2 code and XLA compute them.
 
 The method and the constants are those of Moshier's Cephes library (1984-1992), single precision:
 bring the argument near 0, where a polynomial suffices, and undo that afterwards.
@@ -9,18 +9,17 @@ bring the argument near 0, where a polynomial suffices, and undo that afterwards
                     parts; sin f = f + f³ S(f²), cos f = 1 - f²/2 + f⁴ C(f²), and j says which of
                     the two it is, and its sign.
 
-Where the machine fuses a product and a sum into one rounding, the last bit depends on it, so each
-such pair is an `_fma` here. Which pairs they are is the compiler's choice: these are GCC's for
-PyTorch's x86 releases, the same on every machine with AVX2.
+The order of the operations, and which products and sums are fused (see fused.py), decide the last
+bit. In `log` and `sincos` they are GCC's for PyTorch's x86 releases, in `log_xla` LLVM's for XLA's:
+the same on every machine with AVX2 and FMA.
 
 Sources: Cephes, single/logf.c and single/sinf.c; PyTorch 2.13,
-aten/src/ATen/native/cpu/avx_mathfun.h.
+aten/src/ATen/native/cpu/avx_mathfun.h; JAX 0.10 on an x86 CPU.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
+from .fused import F32, fma, horner
 
 LOG_P = (
     *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
@@ -34,14 +33,28 @@ HALF, ONE = np.float32(0.5), np.float32(1)
 
 
 def log(x: F32) -> F32:
-    """The natural logarithm of positive normal numbers: x [*] -> [*]."""
-    f, e = np.frexp(x)
-    small = f < np.float32(np.sqrt(0.5))
-    exponent = (e - small).astype(np.float32)
-    f = (f - ONE) + np.where(small, f, 0)
+    """The natural logarithm of positive normal numbers, as PyTorch has it: x [*] -> [*]."""
+    e, f = _split(x)
     square = f * f
-    y = _fma(_horner(LOG_P, f) * f, square, exponent * LOG_2_LOW) - HALF * square
-    return _fma(exponent, LOG_2_HIGH, f + y)
+    y = fma(horner(LOG_P, f) * f, square, e * LOG_2_LOW) - HALF * square
+    return fma(e, LOG_2_HIGH, f + y)
+
+
+def log_xla(x: F32) -> F32:
+    """The natural logarithm of positive normal numbers, as XLA has it: x [*] -> [*]."""
+    e, f = _split(x)
+    square = f * f
+    cube = square * f
+    first, second, third = (horner(LOG_P[i : i + 3], f) for i in (0, 3, 6))
+    y = fma(fma(fma(first, cube, second), cube, third), cube, e * LOG_2_LOW)
+    return fma(e, LOG_2_HIGH, fma(square, -HALF, f) + y)
+
+
+def _split(x: F32) -> tuple[F32, F32]:
+    """e, f with x = 2^e (1 + f) and 1 + f in [√½, √2)."""
+    mantissa, exponent = np.frexp(x)
+    small = mantissa < np.float32(np.sqrt(0.5))
+    return (exponent - small).astype(np.float32), (mantissa - ONE) + np.where(small, mantissa, 0)
 
 
 def sincos(angle: F32) -> tuple[F32, F32]:
@@ -49,28 +62,11 @@ def sincos(angle: F32) -> tuple[F32, F32]:
     octant = (angle * np.float32(4 / np.pi)).astype(np.int32) + 1 & ~1
     f = angle
     for part in PI_4_PARTS:
-        f = _fma(octant, -np.float32(part), f)
+        f = fma(octant, -np.float32(part), f)
     square = f * f
-    sine = _fma(_horner(SIN_S, square) * square, f, f)
-    cosine = _fma(_horner(COS_C, square) * square, square, -HALF * square) + ONE
+    sine = fma(horner(SIN_S, square) * square, f, f)
+    cosine = fma(horner(COS_C, square) * square, square, -HALF * square) + ONE
     upright = octant & 2 == 0
     sin = np.where(upright, sine, cosine) * np.where(octant & 4, -ONE, ONE)
     cos = np.where(upright, cosine, sine) * np.where(octant + 2 & 4, -ONE, ONE)
     return sin, cos
-
-
-def _horner(coefficients: tuple[float, ...], x: F32) -> F32:
-    y = np.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        y = _fma(y, x, np.float32(coefficient))
-    return y
-
-
-def _fma(a: NDArray[np.generic], b: F32 | np.float32, c: F32 | np.float32) -> F32:
-    """a b + c in float32, rounded once.
-
-    The product is exact in float64. The sum is rounded there and again on the way down, which is
-    another number than one rounding gives only next to a tie: of all 2^24 arguments that a uniform
-    can make, at none.
-    """
-    return (a.astype(np.float64) * b + c).astype(np.float32)

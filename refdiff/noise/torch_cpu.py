@@ -41,12 +41,12 @@ from numpy.typing import NDArray
 
 from . import cephes
 from .checks import checked_seed
-from .stream import HALVES, Floats, UniformStream, narrowed
+from .source import HALVES, Floats, UniformSource, narrowed
 
 BLOCK = 16
 
 
-class TorchCpu(UniformStream):
+class TorchCpu(UniformSource):
     """The stream of a torch.Generator on the CPU.
 
     The state is the Mersenne twister's, and at most one normal value kept from a small draw.

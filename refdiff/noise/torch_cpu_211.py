@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from .stream import HALVES, Floats, narrowed
+from .source import HALVES, Floats, narrowed
 from .torch_cpu import BLOCK, TorchCpu
 
 DIGITS = {"float16": 11, "bfloat16": 8}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from refdiff.errors import ConfigError, ShapeError
 from refdiff.noise import per_sample, torch_cpu
-from refdiff.noise import stream as streams
+from refdiff.noise.source import narrowed
 from refdiff.noise.torch_cpu import TorchCpu
 from tests.noise.draws import first_wrong as first_difference
 from tests.noise.draws import same_bits, scripts, seeds, ulps
@@ -115,7 +115,7 @@ def test_defaults_and_bare_sizes():
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False, max_value=2.0**100)))
 def test_bfloat16_is_rounded_as_torch_rounds(values):
     x = np.array(values, np.float32)
-    assert same_bits(streams.narrowed(x, "bfloat16"), plain(torch.from_numpy(x).bfloat16()))
+    assert same_bits(narrowed(x, "bfloat16"), plain(torch.from_numpy(x).bfloat16()))
 
 
 # A stream for each sample, as diffusers' randn_tensor.
@@ -206,7 +206,7 @@ class OneWordTooMany(TorchCpu):
 
 class RemainderDrawn(TorchCpu):
     def normal(self, shape, dtype=np.float32):
-        return streams.narrowed(super().normal(shape), dtype)
+        return narrowed(super().normal(shape), dtype)
 
 
 @pytest.mark.parametrize(

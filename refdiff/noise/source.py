@@ -1,4 +1,4 @@
-"""What all streams have in common: a draw is checked, then taken flat, then shaped."""
+"""What is asked for random numbers: a draw is checked, then taken flat, then shaped."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,10 +15,10 @@ Floats = NDArray[np.floating[Any]]
 HALVES = ("float16", "bfloat16")
 
 
-class Stream(ABC):
-    """Random numbers of one program from one seed. A draw continues where the one before stopped.
+class Source(ABC):
+    """The random numbers of one program from one seed, in the formats that `dtypes` names.
 
-    `dtypes` names the formats that the program draws.
+    Most are streams, where a draw continues where the one before stopped.
     """
 
     dtypes: ClassVar[tuple[str, ...]] = (*HALVES, "float32", "float64")
@@ -37,8 +37,8 @@ class Stream(ABC):
     def _normals(self, count: int, dtype: str) -> Floats: ...
 
 
-class UniformStream(Stream):
-    """A stream that is also asked for uniform numbers."""
+class UniformSource(Source):
+    """A source of uniform numbers too."""
 
     def uniform(self, shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> Floats:
         """Draw numbers uniform in [0, 1).
@@ -53,7 +53,7 @@ class UniformStream(Stream):
 
 
 def per_sample(
-    streams: Sequence[Stream], shape: Sequence[int], dtype: DTypeLike = np.float32
+    streams: Sequence[Source], shape: Sequence[int], dtype: DTypeLike = np.float32
 ) -> Floats:
     """A batch with a stream for each sample, so that no sample depends on the others.
 
