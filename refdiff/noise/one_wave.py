@@ -9,8 +9,8 @@ from draw to draw:
 So it agrees with any GPU for draws that fit on it at once, such as 40960 numbers on a T4, and with
 none above that. A1111's web UI, from which the others copied it, computes in float64 from a float32
 2π and rounds to float32; so does this, equal in every bit. stable-diffusion.cpp computes in float32
-like the GPU, Apple's Core ML pipeline in float64: they differ from it by about 1e-6, and the float32
-ones by up to 2^-12 where u is so near 1 that float32 has no number for it.
+like the GPU, Apple's Core ML pipeline in float64: they differ from it by about 1e-6, and float32
+by up to 2^-12 where u is so near 1 that there is no number for it.
 
 Sources: AUTOMATIC1111/stable-diffusion-webui, modules/rng_philox.py; leejet/stable-diffusion.cpp,
 src/core/rng_philox.hpp; apple/ml-stable-diffusion, NvRandomSource.swift.

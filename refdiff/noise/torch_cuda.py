@@ -69,16 +69,14 @@ class TorchCuda(UniformSource):
         self._step = 0
 
     def _uniforms(self, count: int, dtype: str) -> Floats:
-        if dtype == "float64":
-            uniforms = self._drawn(count, _double_uniforms, 2)
-        else:
-            uniforms = narrowed(self._drawn(count, _single_uniforms, 4), dtype)
+        single, double = (_single_uniforms, 4), (_double_uniforms, 2)
+        drawn = self._drawn(count, *(double if dtype == "float64" else single))
+        uniforms = narrowed(drawn, dtype)
         return np.where(uniforms == 1, uniforms.dtype.type(0), uniforms)
 
     def _normals(self, count: int, dtype: str) -> Floats:
-        if dtype == "float64":
-            return self._drawn(count, _double_normals, 2).astype(np.float64)
-        return narrowed(self._drawn(count, _single_normals, 4), dtype)
+        single, double = (_single_normals, 4), (_double_normals, 2)
+        return narrowed(self._drawn(count, *(double if dtype == "float64" else single)), dtype)
 
     def _drawn(self, count: int, make: Make, each: int) -> Floats:
         """What the threads make of their words, `each` a step, in the order of the elements."""

@@ -19,8 +19,8 @@ from tests.noise.draws import same_bits, scripts
 # The GPU's sine and cosine are off by about 2^-21, and no radius here is above 8.
 FAST_SINE = 8 * 2.0**-21
 PRINTED = 0.5e-4
-# Between float32 and float64: the angle, in two roundings, is off by up to 2^-21. The uniform is off
-# by up to 2^-25, which moves r^2 near 1 by 2^-24: r by as much over 2r, or at most by 2^-12.
+# Between float32 and float64 the angle, in two roundings, is off by up to 2^-21. The uniform is by
+# up to 2^-25, which moves r^2 near 1 by 2^-24: r by as much over 2r, or at most by 2^-12.
 ANGLE = 8 * 2.0**-21
 NEAR_ONE = 2.0**-12
 
