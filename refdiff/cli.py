@@ -69,7 +69,6 @@ def parser() -> argparse.ArgumentParser:
 
 def add_generate(commands: Commands) -> None:
     """Options have no defaults of their own: --like must know which of them were given."""
-    from refdiff.diffusion.samplers import names
     from refdiff.generate import generate
 
     command = commands.add_parser(
@@ -88,8 +87,10 @@ def add_generate(commands: Commands) -> None:
     add("--steps", type=int, metavar="N", help="steps of the sampler (25)")
     add("--guidance", type=float, metavar="G", help="how closely to follow the prompt (7.5)")
     add("--guidance-rescale", type=float, metavar="PHI", help="0 to 1, against overexposure (0)")
-    add("--seed", type=int, metavar="S", help="of PyTorch's CPU generator (0)")
-    add("--sampler", metavar="NAME", help=f"{', '.join(names())} (the checkpoint's own)")
+    add("--seed", type=int, metavar="S", help="of the random number generator (0)")
+    add("--rng", metavar="NAME", help="whose: torch-cpu, torch-cuda:SMS, jax, numpy (torch-cpu)")
+    add("--sampler", metavar="NAME", help="as `refdiff samplers` lists them (the checkpoint's own)")
+    add_sampler_options(command)
     add("--size", type=size, metavar="WxH", help="in pixels (what the model was trained for)")
     add("--count", type=int, metavar="N", help="pictures from one seed: FILE-0.png, ... (1)")
     add("--latents", metavar="FILE", help="start from this noise: .npy or .safetensors")
@@ -140,12 +141,25 @@ def add_sampler_options(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add(
         "--sampler-option",
-        action="append",
+        dest="sampler_options",
+        action=Collect,
         type=option,
         metavar="KEY=VALUE",
         help="a key of its config or an argument of its step, as in eta=0.5; may be repeated",
     )
-    add("--dialect", choices=("diffusers", "paper"), default="diffusers", help="(%(default)s)")
+    add(
+        "--dialect",
+        choices=("diffusers", "paper"),
+        help="as the installed base computes, or as the papers say (diffusers)",
+    )
+
+
+class Collect(argparse.Action):
+    """Pairs of a repeated option, in a dict; None where it was never given."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        key, value = values
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), key: value})
 
 
 def option(text: str) -> tuple[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from refdiff.atomic import atomic_write, check_writable
 from refdiff.diffusion import samplers
+from refdiff.diffusion.types import Dialect
 from refdiff.loading import scheduler_config, shipped
 from refdiff.plots import Line, Panel, plot
 
@@ -77,9 +78,10 @@ def show_schedule(args: Namespace) -> Iterator[str]:
 def tell(path: Path, args: Namespace) -> Told:
     """What the config in `path`, or in that checkpoint's folder, plans. Raises ConfigError."""
     config = scheduler_config(path)
+    dialect: Dialect = args.dialect or "diffusers"
     if args.sampler:
         config = samplers.config_as(config, args.sampler)
-    sampler = samplers.with_options(config, dict(args.sampler_option or []), args.dialect)
+    sampler = samplers.with_options(config, args.sampler_options or {}, dialect)
     plan = sampler.plan(args.steps)
     schedule = getattr(sampler, "schedule", None)
     with np.errstate(divide="ignore"):
@@ -92,7 +94,7 @@ def tell(path: Path, args: Namespace) -> Told:
             T = np.arange(len(schedule), dtype=np.float64)
             beta = np.interp(t, T, schedule.betas, left=np.nan, right=np.nan)
             training = {"t": T, "beta": schedule.betas, **ratios(schedule.sigmas)}
-    label = f"{path.name} as {type(sampler).__name__}, {args.dialect} dialect"
+    label = f"{path.name} as {type(sampler).__name__}, {dialect} dialect"
     return Told(label, {"t": t, "beta": beta, **ratios(sigma)}, training)
 
 

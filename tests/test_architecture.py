@@ -32,7 +32,8 @@ ROOMS: dict[str, set[str]] = {
     "pictures": {"op", "atomic"},
     "latents": {"op", "atomic", "safetensors"},
     "plots": set(),
-    "pipeline": {"op", "trace", "components", "diffusion", "noise", "text", "pictures"}
+    "draws": {"op", "noise", "diffusion"},
+    "pipeline": {"op", "draws", "trace", "components", "diffusion", "noise", "text", "pictures"}
     | {"checks"},
     "loading": {"files", "checkpoints", "components", "diffusion", "text", "pipeline"},
     "progress": set(),
