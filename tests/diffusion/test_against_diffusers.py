@@ -30,7 +30,11 @@ drawn = settings(
 # rows that a run may start at: RePaint's and the like walk up and down, and start at the top
 STARTS_ANYWHERE = tuple(c for c in CLASSES if c not in ("PNDMScheduler",))
 # columns that a reader of the plan wants and no step reads, with these classes' defaults
-TOLD_ONLY = {"PNDMScheduler": {"alpha_bar"}, "EulerAncestralDiscreteScheduler": {"sigma_next"}}
+TOLD_ONLY = {
+    "PNDMScheduler": {"alpha_bar"},
+    "EulerAncestralDiscreteScheduler": {"sigma_next"},
+    "DDPMScheduler": {"log_small", "log_large"},
+}
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",

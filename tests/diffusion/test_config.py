@@ -139,8 +139,7 @@ def test_other_classes_keys_are_ignored():
         {"_class_name": "DDIMScheduler", "_use_default_values": 3},
         {"_class_name": "DDIMScheduler", "trained_betas": [0.1, 0.2]},
         {"_class_name": "DDIMScheduler", "num_train_timesteps": 3, "trained_betas": [0.1] * 4},
-        {"_class_name": "DDPMScheduler", "variance_type": "learned_range"},
-        {"_class_name": "DDPMScheduler", "variance_type": "fixed_large_log"},
+        {"_class_name": "DDPMScheduler", "variance_type": "learned_log"},
         {"_class_name": "PNDMScheduler", "prediction_type": "sample"},
         {"_class_name": "EulerAncestralDiscreteScheduler", "prediction_type": "sample"},
         {

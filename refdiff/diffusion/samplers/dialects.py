@@ -43,6 +43,17 @@ DIALECTS = (
         "as it is",
     ),
     Difference(
+        "ddpm: learned",
+        "the root of what the model says is the standard deviation",
+        "what the model says is the logarithm of the variance",
+        "#14569",
+    ),
+    Difference(
+        "ddpm: fixed_small_log",
+        "half the variance's logarithm, rounded to float32, is taken to the power of e",
+        "the root of the variance",
+    ),
+    Difference(
         "pndm: v_prediction",
         "past v are blended, and the blend is converted to eps at the step's start",
         "each v is converted to eps at its own time, then blended",
@@ -92,9 +103,15 @@ MENDED = (
         "#10003",
     ),
     Mended(
-        "ddpm: fixed_large_log, learned",
-        "NaN, or a root of the model's raw output",
-        "ConfigError",
+        "ddpm: fixed_large_log",
+        "takes the root of log(beta): NaN, or 0 where beta is 1",
+        "the root of beta, or 0 where diffusers has it",
+        "#14569",
+    ),
+    Mended(
+        "ddpm: learned, where the model says less than 0",
+        "takes the root of it: NaN",
+        "adds no noise there in the dialect that takes the root",
         "#14569",
     ),
     Mended(

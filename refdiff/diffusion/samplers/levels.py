@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refdiff.diffusion.schedule import NoiseSchedule
-from refdiff.diffusion.types import Array
+from refdiff.diffusion.types import Array, Scale
 from refdiff.errors import ConfigError, ShapeError
 
 
@@ -39,12 +39,12 @@ def refuse_undefined(prediction: str, alpha_bar: Array) -> None:
         )
 
 
-def with_noise(mean: Array, std: float, noise: Array | None) -> Array:
+def with_noise(mean: Array, std: Scale, noise: Array | None) -> Array:
     """mean + std * noise; noise is not looked at where std is 0.
 
-    mean [N,C,H,W], noise [N,C,H,W] -> [N,C,H,W]
+    mean [N,C,H,W], std a number or [N,C,H,W], noise [N,C,H,W] -> [N,C,H,W]
     """
-    if std == 0:
+    if np.all(std == 0):
         return mean
     if noise is None or noise.shape != mean.shape:
         found = "no noise" if noise is None else f"noise of shape {list(noise.shape)}"

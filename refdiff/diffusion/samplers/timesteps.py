@@ -9,6 +9,7 @@ from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError
 
 Spacing = Literal["leading", "trailing", "linspace"]
+Times = NDArray[np.int64]
 
 
 def spaced(
