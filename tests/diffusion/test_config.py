@@ -47,6 +47,8 @@ def test_sdxls_config_loads_and_becomes_any_other():
     assert isinstance(from_config(SDXL), Euler)
     for name in names():
         sampler = from_config_as(SDXL, name)
+        if not hasattr(sampler, "spacing"):
+            continue  # a way of its own with times
         assert (sampler.spacing, sampler.offset, sampler.prediction) == ("leading", 1, "epsilon")
         assert len(sampler.plan(20)) in (20, 29, 21)
     assert from_config_as(SDXL, "ddim").final < 1  # set_alpha_to_one travels with the config
@@ -207,7 +209,7 @@ def test_impossible_numbers_of_steps(name, steps):
         from_config_as(SDXL, name).plan(steps)
 
 
-@pytest.mark.parametrize("name", ["ddpm", "ddim", "pndm"])
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "ddim_inverse", "pndm"])
 def test_times_beyond_the_schedule_are_refused(name):
     """diffusers fails on its own default of 1000 steps with Stable Diffusion's offset."""
     with pytest.raises(ConfigError, match="offset"):

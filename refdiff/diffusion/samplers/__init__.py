@@ -13,6 +13,7 @@ DIALECTS lists every place where the two dialects differ, MENDED where neither f
 from refdiff.diffusion.samplers.catalogue import ENTRIES, IGNORED, NEUTRAL, READ
 from refdiff.diffusion.samplers.config import from_config, from_config_as, names
 from refdiff.diffusion.samplers.ddim import Ddim
+from refdiff.diffusion.samplers.ddim_inverse import DdimInverse
 from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
@@ -30,6 +31,7 @@ __all__ = [
     "READ",
     "AnySampler",
     "Ddim",
+    "DdimInverse",
     "Ddpm",
     "Difference",
     "Entry",

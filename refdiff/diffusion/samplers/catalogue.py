@@ -9,6 +9,7 @@ from typing import Any
 
 from refdiff.diffusion.samplers import (
     ddim,
+    ddim_inverse,
     ddpm,
     euler,
     euler_ancestral,
@@ -20,6 +21,7 @@ from refdiff.diffusion.samplers.keys import Key
 ENTRIES: tuple[Entry, ...] = (
     ddpm.ENTRY,
     ddim.ENTRY,
+    ddim_inverse.ENTRY,
     pndm.ENTRY,
     euler.ENTRY,
     euler_ancestral.ENTRY,

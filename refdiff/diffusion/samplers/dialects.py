@@ -20,7 +20,7 @@ DIALECTS = (
         "#3005",
     ),
     Difference(
-        "ddim, pndm: the time stepped to",
+        "ddim, ddim_inverse, pndm: the time at the other end of a step",
         "t - T // steps, which is off with linspace, and with trailing where steps does not "
         "divide T",
         "the next time of the list",
@@ -97,7 +97,12 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "ddpm, ddim, pndm: leading spacing whose offset leads beyond the schedule",
+        "ddim_inverse: a predicted sample of the clean data, alpha_bar = 1",
+        "divides by 0",
+        "ConfigError",
+    ),
+    Mended(
+        "ddpm, ddim, ddim_inverse, pndm: leading spacing whose offset leads beyond the schedule",
         "IndexError at the first step",
         "ConfigError",
         "#10003",

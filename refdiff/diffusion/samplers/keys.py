@@ -12,6 +12,9 @@ from refdiff.diffusion.schedule import MAX_STEPS
 Values = Mapping[str, Any]
 
 
+_FLAG = (None, True, False)
+
+
 class Key(NamedTuple):
     """A key that is read: diffusers' default, what it may hold, and the check of that.
 
@@ -57,6 +60,11 @@ def integer(default: int | None, low: int, high: int) -> Key:
 def flag(default: bool) -> Key:
     """true or false."""
     return Key(default, "true or false", lambda v: isinstance(v, bool), (True, False))
+
+
+def optional_flag() -> Key:
+    """null, true or false."""
+    return Key(None, "null, true or false", lambda v: v is None or isinstance(v, bool), _FLAG)
 
 
 def choice(default: str, *others: str) -> Key:

@@ -31,11 +31,19 @@ def following(schedule: NoiseSchedule, t: NDArray[np.int64], steps: int) -> NDAr
 
 
 def refuse_undefined(prediction: str, alpha_bar: Array) -> None:
-    """Raise ConfigError if the model is to speak of the data by eps where x is pure noise."""
+    """Raise ConfigError if the model says what x alone tells nothing more from.
+
+    eps where x is pure noise says nothing of the data, nor do the data where x is they of eps.
+    """
     if prediction == "epsilon" and np.any(alpha_bar == 0):
         raise ConfigError(
             "the plan starts at zero terminal SNR, where epsilon says nothing of the picture: "
             "set prediction_type to v_prediction, or rescale_betas_zero_snr to false"
+        )
+    if prediction == "sample" and np.any(alpha_bar == 1):
+        raise ConfigError(
+            "the plan starts at the clean picture, where a predicted sample says nothing of the "
+            "noise: set set_alpha_to_one to false"
         )
 
 
