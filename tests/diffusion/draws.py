@@ -31,6 +31,9 @@ RANGES = {
     "steps_offset": st.integers(0, 2),
     "sigma_min": st.floats(0.01, 0.1),
     "sigma_max": st.floats(3, 20),
+    "original_inference_steps": st.integers(24, 50),
+    "timestep_scaling": st.floats(0.1, 20),
+    "strength": st.floats(0.6, 1),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
 }
 DRAWN_ELSEWHERE = {

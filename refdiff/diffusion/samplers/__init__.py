@@ -19,8 +19,10 @@ from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Me
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.lcm import Lcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
+from refdiff.diffusion.samplers.tcd import Tcd
 
 __all__ = [
     "DIALECTS",
@@ -37,10 +39,12 @@ __all__ = [
     "Entry",
     "Euler",
     "EulerAncestral",
+    "Lcm",
     "Mended",
     "Plan",
     "Pndm",
     "Sampler",
+    "Tcd",
     "from_config",
     "from_config_as",
     "names",

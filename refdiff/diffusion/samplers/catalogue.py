@@ -13,7 +13,9 @@ from refdiff.diffusion.samplers import (
     ddpm,
     euler,
     euler_ancestral,
+    lcm,
     pndm,
+    tcd,
 )
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key
@@ -25,6 +27,8 @@ ENTRIES: tuple[Entry, ...] = (
     pndm.ENTRY,
     euler.ENTRY,
     euler_ancestral.ENTRY,
+    lcm.ENTRY,
+    tcd.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -64,6 +64,11 @@ DIALECTS = (
         "leads to the time of the stages after it",
     ),
     Difference(
+        "tcd: where the last jump ends",
+        "at the schedule's first level, whatever set_alpha_to_one says",
+        "at the level that set_alpha_to_one says, the clean data by default",
+    ),
+    Difference(
         "euler, euler_a: linspace times",
         "rounded to float32",
         "float64",
@@ -92,7 +97,7 @@ MENDED = (
         "sigma_down is then 0",
     ),
     Mended(
-        "ddpm, ddim: epsilon at alpha_bar = 0",
+        "ddpm, ddim, lcm, tcd: epsilon at alpha_bar = 0",
         "divides by 0",
         "ConfigError",
     ),
