@@ -13,9 +13,14 @@ import torch
 from refdiff.diffusion.samplers import from_config
 
 
+def made(config):
+    """diffusers' scheduler."""
+    return getattr(diffusers, config["_class_name"]).from_config(config)
+
+
 def theirs(case):
     """diffusers' scheduler, its times set."""
-    scheduler = getattr(diffusers, case.config["_class_name"]).from_config(case.config)
+    scheduler = made(case.config)
     scheduler.set_timesteps(case.steps, **arguments(scheduler.set_timesteps, case))
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)  # else a first time that comes twice skips the first row
@@ -33,7 +38,7 @@ def ours(case, dialect="diffusers"):
     if config.get("rescale_betas_zero_snr"):
         # torch's vectorised sqrt is not correctly rounded, and the rescaling magnifies that:
         # test_schedule.py bounds the difference of the tables, here both start from the same
-        betas = theirs(case).betas.tolist()
+        betas = made(config).betas.tolist()
         config = config | {"trained_betas": betas, "rescale_betas_zero_snr": False}
     sampler = from_config(config, dialect, **case.options)
     return sampler, sampler.plan(case.steps)

@@ -47,6 +47,8 @@ def test_sdxls_config_loads_and_becomes_any_other():
     assert isinstance(from_config(SDXL), Euler)
     for name in names():
         sampler = from_config_as(SDXL, name)
+        if not hasattr(sampler, "spacing"):
+            continue  # a way of its own with times
         assert (sampler.spacing, sampler.offset, sampler.prediction) == ("leading", 1, "epsilon")
         assert len(sampler.plan(20)) in (20, 29, 21)
     assert from_config_as(SDXL, "ddim").final < 1  # set_alpha_to_one travels with the config
@@ -139,8 +141,7 @@ def test_other_classes_keys_are_ignored():
         {"_class_name": "DDIMScheduler", "_use_default_values": 3},
         {"_class_name": "DDIMScheduler", "trained_betas": [0.1, 0.2]},
         {"_class_name": "DDIMScheduler", "num_train_timesteps": 3, "trained_betas": [0.1] * 4},
-        {"_class_name": "DDPMScheduler", "variance_type": "learned_range"},
-        {"_class_name": "DDPMScheduler", "variance_type": "fixed_large_log"},
+        {"_class_name": "DDPMScheduler", "variance_type": "learned_log"},
         {"_class_name": "PNDMScheduler", "prediction_type": "sample"},
         {"_class_name": "EulerAncestralDiscreteScheduler", "prediction_type": "sample"},
         {
@@ -208,7 +209,7 @@ def test_impossible_numbers_of_steps(name, steps):
         from_config_as(SDXL, name).plan(steps)
 
 
-@pytest.mark.parametrize("name", ["ddpm", "ddim", "pndm"])
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "ddim_inverse", "pndm"])
 def test_times_beyond_the_schedule_are_refused(name):
     """diffusers fails on its own default of 1000 steps with Stable Diffusion's offset."""
     with pytest.raises(ConfigError, match="offset"):

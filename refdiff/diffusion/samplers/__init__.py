@@ -19,13 +19,16 @@ from refdiff.diffusion.samplers.config import (
     with_options,
 )
 from refdiff.diffusion.samplers.ddim import Ddim
+from refdiff.diffusion.samplers.ddim_inverse import DdimInverse
 from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.lcm import Lcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
+from refdiff.diffusion.samplers.tcd import Tcd
 
 __all__ = [
     "DIALECTS",
@@ -36,15 +39,18 @@ __all__ = [
     "READ",
     "AnySampler",
     "Ddim",
+    "DdimInverse",
     "Ddpm",
     "Difference",
     "Entry",
     "Euler",
     "EulerAncestral",
+    "Lcm",
     "Mended",
     "Plan",
     "Pndm",
     "Sampler",
+    "Tcd",
     "config_as",
     "from_config",
     "from_config_as",

@@ -9,10 +9,13 @@ from typing import Any
 
 from refdiff.diffusion.samplers import (
     ddim,
+    ddim_inverse,
     ddpm,
     euler,
     euler_ancestral,
+    lcm,
     pndm,
+    tcd,
 )
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key
@@ -20,9 +23,12 @@ from refdiff.diffusion.samplers.keys import Key
 ENTRIES: tuple[Entry, ...] = (
     ddpm.ENTRY,
     ddim.ENTRY,
+    ddim_inverse.ENTRY,
     pndm.ENTRY,
     euler.ENTRY,
     euler_ancestral.ENTRY,
+    lcm.ENTRY,
+    tcd.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -20,7 +20,7 @@ DIALECTS = (
         "#3005",
     ),
     Difference(
-        "ddim, pndm: the time stepped to",
+        "ddim, ddim_inverse, pndm: the time at the other end of a step",
         "t - T // steps, which is off with linspace, and with trailing where steps does not "
         "divide T",
         "the next time of the list",
@@ -43,6 +43,17 @@ DIALECTS = (
         "as it is",
     ),
     Difference(
+        "ddpm: learned",
+        "the root of what the model says is the standard deviation",
+        "what the model says is the logarithm of the variance",
+        "#14569",
+    ),
+    Difference(
+        "ddpm: fixed_small_log",
+        "half the variance's logarithm, rounded to float32, is taken to the power of e",
+        "the root of the variance",
+    ),
+    Difference(
         "pndm: v_prediction",
         "past v are blended, and the blend is converted to eps at the step's start",
         "each v is converted to eps at its own time, then blended",
@@ -51,6 +62,11 @@ DIALECTS = (
         "pndm: the first Runge-Kutta stage, where t - s is odd",
         "leads to t - (t - s) // 2, one beside the time of the stages after it",
         "leads to the time of the stages after it",
+    ),
+    Difference(
+        "tcd: where the last jump ends",
+        "at the schedule's first level, whatever set_alpha_to_one says",
+        "at the level that set_alpha_to_one says, the clean data by default",
     ),
     Difference(
         "euler, euler_a: linspace times",
@@ -91,20 +107,31 @@ MENDED = (
         "sigma_down is then 0",
     ),
     Mended(
-        "ddpm, ddim: epsilon at alpha_bar = 0",
+        "ddpm, ddim, lcm, tcd: epsilon at alpha_bar = 0",
         "divides by 0",
         "ConfigError",
     ),
     Mended(
-        "ddpm, ddim, pndm: leading spacing whose offset leads beyond the schedule",
+        "ddim_inverse: a predicted sample of the clean data, alpha_bar = 1",
+        "divides by 0",
+        "ConfigError",
+    ),
+    Mended(
+        "ddpm, ddim, ddim_inverse, pndm: leading spacing whose offset leads beyond the schedule",
         "IndexError at the first step",
         "ConfigError",
         "#10003",
     ),
     Mended(
-        "ddpm: fixed_large_log, learned",
-        "NaN, or a root of the model's raw output",
-        "ConfigError",
+        "ddpm: fixed_large_log",
+        "takes the root of log(beta): NaN, or 0 where beta is 1",
+        "the root of beta, or 0 where diffusers has it",
+        "#14569",
+    ),
+    Mended(
+        "ddpm: learned, where the model says less than 0",
+        "takes the root of it: NaN",
+        "adds no noise there in the dialect that takes the root",
         "#14569",
     ),
     Mended(

@@ -12,6 +12,9 @@ from refdiff.diffusion.schedule import MAX_STEPS
 Values = Mapping[str, Any]
 
 
+_FLAG = (None, True, False)
+
+
 class Key(NamedTuple):
     """A key that is read: diffusers' default, what it may hold, and the check of that.
 
@@ -57,6 +60,11 @@ def integer(default: int | None, low: int, high: int) -> Key:
 def flag(default: bool) -> Key:
     """true or false."""
     return Key(default, "true or false", lambda v: isinstance(v, bool), (True, False))
+
+
+def optional_flag() -> Key:
+    """null, true or false."""
+    return Key(None, "null, true or false", lambda v: v is None or isinstance(v, bool), _FLAG)
 
 
 def choice(default: str, *others: str) -> Key:
@@ -118,3 +126,17 @@ SIGMA_ENDS = {"sigma_min": number(None, 0, 1e6), "sigma_max": number(None, 0, 1e
 END = {"final_sigmas_type": choice("zero", "sigma_min")}
 EPS_V = {"prediction_type": choice("epsilon", "v_prediction")}
 EPS_X0_V = {"prediction_type": choice("epsilon", "sample", "v_prediction")}
+# of LCM and TCD, whose times are neither spaced nor offset; TCD corrects no x0 and scales no times
+DISTILLED = {
+    **schedule_keys(0.00085, 0.012, "scaled_linear"),
+    **ZERO_SNR,
+    **EPS_X0_V,
+    **CLIP,
+    "clip_sample": flag(False),
+    **THRESHOLD,
+    **LEADING,
+    "set_alpha_to_one": flag(True),
+    "original_inference_steps": integer(50, 1, MAX_STEPS),
+    "timestep_scaling": number(10.0, 0, 1e6),
+}
+STRENGTH = {"strength": number(1.0, 0, 1)}

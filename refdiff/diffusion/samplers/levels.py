@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refdiff.diffusion.schedule import NoiseSchedule
-from refdiff.diffusion.types import Array
+from refdiff.diffusion.types import Array, Scale
 from refdiff.errors import ConfigError, ShapeError
 
 
@@ -31,20 +31,28 @@ def following(schedule: NoiseSchedule, t: NDArray[np.int64], steps: int) -> NDAr
 
 
 def refuse_undefined(prediction: str, alpha_bar: Array) -> None:
-    """Raise ConfigError if the model is to speak of the data by eps where x is pure noise."""
+    """Raise ConfigError if the model says what x alone tells nothing more from.
+
+    eps where x is pure noise says nothing of the data, nor do the data where x is they of eps.
+    """
     if prediction == "epsilon" and np.any(alpha_bar == 0):
         raise ConfigError(
             "the plan starts at zero terminal SNR, where epsilon says nothing of the picture: "
             "set prediction_type to v_prediction, or rescale_betas_zero_snr to false"
         )
+    if prediction == "sample" and np.any(alpha_bar == 1):
+        raise ConfigError(
+            "the plan starts at the clean picture, where a predicted sample says nothing of the "
+            "noise: set set_alpha_to_one to false"
+        )
 
 
-def with_noise(mean: Array, std: float, noise: Array | None) -> Array:
+def with_noise(mean: Array, std: Scale, noise: Array | None) -> Array:
     """mean + std * noise; noise is not looked at where std is 0.
 
-    mean [N,C,H,W], noise [N,C,H,W] -> [N,C,H,W]
+    mean [N,C,H,W], std a number or [N,C,H,W], noise [N,C,H,W] -> [N,C,H,W]
     """
-    if std == 0:
+    if np.all(std == 0):
         return mean
     if noise is None or noise.shape != mean.shape:
         found = "no noise" if noise is None else f"noise of shape {list(noise.shape)}"

@@ -9,6 +9,7 @@ from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError
 
 Spacing = Literal["leading", "trailing", "linspace"]
+Times = NDArray[np.int64]
 
 
 def spaced(
@@ -23,11 +24,7 @@ def spaced(
     Raises ConfigError unless steps is an integer from 1 to T.
     """
     T = len(schedule)
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= T:
-        raise ConfigError(
-            f"{steps!r} steps were asked for, expected an integer from 1 to {T}, the length of "
-            "the noise schedule: choose such a number"
-        )
+    refuse_steps(schedule, steps)
     match spacing:
         case "leading":
             return np.arange(steps, dtype=np.float64)[::-1] * (T // steps) + offset
@@ -41,6 +38,16 @@ def spaced(
     raise ConfigError(
         f"timestep_spacing is {spacing!r}, expected one of {list(get_args(Spacing))}: choose one"
     )
+
+
+def refuse_steps(schedule: NoiseSchedule, steps: int) -> None:
+    """Raise ConfigError unless steps is an integer from 1 to the schedule's length."""
+    T = len(schedule)
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= T:
+        raise ConfigError(
+            f"{steps!r} steps were asked for, expected an integer from 1 to {T}, the length of "
+            "the noise schedule: choose such a number"
+        )
 
 
 def whole(times: NDArray[np.float64], schedule: NoiseSchedule) -> NDArray[np.int64]:
