@@ -14,6 +14,7 @@ from refdiff.diffusion.samplers import (
     euler_ancestral,
     euler_cfg_pp,
     pndm,
+    res_multistep,
 )
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key
@@ -25,6 +26,7 @@ ENTRIES: tuple[Entry, ...] = (
     euler.ENTRY,
     euler_ancestral.ENTRY,
     euler_cfg_pp.ENTRY,
+    res_multistep.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}
