@@ -20,6 +20,8 @@ drawn = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+# float64 arithmetic, and a root of the difference of squares that are 1e6 times as large
+BOUND = 1e-9
 CONFIG = {"beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}
 
 
@@ -29,8 +31,8 @@ def sigmas_of(plan):
 
 
 def assert_agrees(case, walk, **arguments):
-    """Every row: to 2e-6 from coefficients in float32, to 1e-11 from those in float64."""
-    for dialect, bound in (("diffusers", 2e-6), ("paper", 1e-11)):
+    """Every row, by tables of either precision, to what float64 leaves of it."""
+    for dialect in ("diffusers", "paper"):
         try:
             mine = our_run(case, np.float64, dialect)
         except ConfigError:
@@ -39,7 +41,7 @@ def assert_agrees(case, walk, **arguments):
         start = asked.draws.start() * asked.sampler.init_noise_sigma(asked.plan)
         end = walk(asked, start, sigmas_of(asked.plan), **arguments)
         for x, y in zip(mine.xs, [*asked.xs[1:], end], strict=True):
-            assert oracle.gap(x, y) < bound
+            assert oracle.gap(x, y) < BOUND
         euler = from_config_as(case.config, "euler", dialect).plan(case.steps)
         np.testing.assert_array_equal(mine.timesteps, euler.timesteps)
         np.testing.assert_array_equal(asked.sigmas, euler.column("sigma"))
@@ -55,6 +57,23 @@ def test_euler_cfg_pp_is_comfyuis(case):
 @given(cases("res_multistep"))
 def test_res_multistep_is_comfyuis(case):
     assert_agrees(case, elsewhere.res_multistep, eta=case.options.get("eta", 0.0))
+
+
+@drawn
+@given(cases("dpm_fast"))
+def test_dpm_fast_is_k_diffusions(case):
+    """Ends of each step; the calls within are where the statement asks."""
+    for dialect in ("diffusers", "paper"):
+        asked = elsewhere.Asked(case, dialect)
+        table = asked.sampler.schedule.sigmas
+        ends = (asked.sampler.sigma_max or table[-1], asked.sampler.sigma_min or table[0])
+        start = asked.draws.start() * ends[0]
+        xs = elsewhere.dpm_fast(asked, start, ends, case.steps, case.options.get("eta", 0.0))
+        mine = our_run(case, np.float64, dialect)
+        np.testing.assert_allclose(asked.sigmas, asked.plan.column("sigma"), rtol=BOUND)
+        last = [i - 1 for i in range(1, len(asked.plan)) if asked.plan.rows[i].begins]
+        for i, x in zip([*last, case.steps - 1], xs, strict=True):
+            assert oracle.gap(mine.xs[i], x) < BOUND
 
 
 def test_cfg_pp_is_guidance_that_grows():

@@ -10,6 +10,7 @@ from typing import Any
 from refdiff.diffusion.samplers import (
     ddim,
     ddpm,
+    dpm_fast,
     euler,
     euler_ancestral,
     euler_cfg_pp,
@@ -27,6 +28,7 @@ ENTRIES: tuple[Entry, ...] = (
     euler_ancestral.ENTRY,
     euler_cfg_pp.ENTRY,
     res_multistep.ENTRY,
+    dpm_fast.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

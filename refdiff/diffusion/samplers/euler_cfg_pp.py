@@ -62,6 +62,7 @@ class EulerCfgPp(Stochastic, VarianceExploding):
     def plan(self, steps: int) -> Plan[EulerCfgPpRow]:
         """One row a step; the last leads to sigma 0 and adds no noise."""
         t, path = grid(self.schedule, steps, self.spacing, self.offset, self.respacing)
+        path = path.astype(np.float64)
         sigma_down, noise_std = ancestral(path[:-1], path[1:], self.eta)
         return tabulate(
             EulerCfgPpRow,

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refdiff.diffusion import rounded
 from refdiff.diffusion.samplers.ancestral import ancestral
 from refdiff.diffusion.samplers.build import common, respacing_of
 from refdiff.diffusion.samplers.entry import Entry
@@ -65,10 +64,11 @@ class ResMultistep(Stochastic, VarianceExploding):
     def plan(self, steps: int) -> Plan[ResMultistepRow]:
         """One row a step; the last leads to sigma 0 and adds no noise."""
         t, path = grid(self.schedule, steps, self.spacing, self.offset, self.respacing)
+        path = path.astype(np.float64)
         sigma_down, noise_std = ancestral(path[:-1], path[1:], self.eta)
         of_x = sigma_down / path[:-1]  # e^-h
         with np.errstate(divide="ignore", invalid="ignore"):
-            h = -rounded.log(of_x)
+            h = -np.log(of_x)
             phi_1 = (1 - of_x) / h
             of_change = (1 - phi_1) * (h / np.append(np.nan, h[:-1]))
         alone = (np.arange(len(h)) == 0) | (of_x == 0)
