@@ -16,7 +16,7 @@ from PIL import Image
 from refdiff.checks import check_fit, check_latents, check_numbers, check_prompts
 from refdiff.components import VAE, TextEncoder, UNet
 from refdiff.diffusion import samplers
-from refdiff.diffusion.guidance import classifier_free
+from refdiff.diffusion.guidance import classifier_free, with_uncond
 from refdiff.diffusion.loop import sample
 from refdiff.diffusion.types import Dialect, Model
 from refdiff.draws import drawer, row_noise
@@ -110,7 +110,8 @@ class Pipeline:
             "dtype": np.dtype(dtype).name,
         }
         with self._engine() as used:
-            model = self.guided(prompt, negative, guidance, guidance_rescale, count, dtype)
+            apart = chosen.out_shape(shape)[0] == 2 * count
+            model = self.guided(prompt, negative, guidance, guidance_rescale, count, dtype, apart)
             x = self._tap("latents", start * chosen.init_noise_sigma(plan))
             for done, final in enumerate(self.denoise(model, chosen, plan, x, added), 1):
                 x = final
@@ -145,15 +146,22 @@ class Pipeline:
         rescale: float,
         count: int,
         dtype: npt.DTypeLike,
+        apart: bool = False,
     ) -> Model:
-        """The U-Net under the prompt, as a function of (x, t); guidance 1 needs no second half."""
-        texts = [prompt] if guidance == 1 else [negative, prompt]
+        """The U-Net under the prompt, as a function of (x, t); guidance 1 needs no second half.
+
+        apart: says the unconditional output as well, before the guided one.
+        """
+        alone = guidance == 1 and not apart
+        texts = [prompt] if alone else [negative, prompt]
         states = np.repeat(self.encode(texts, dtype), count, axis=0)
 
         def model(x: Array, t: float) -> Array:
             return self.unet(x, t, states)
 
-        return model if guidance == 1 else classifier_free(model, guidance, rescale)
+        if alone:
+            return model
+        return (with_uncond if apart else classifier_free)(model, guidance, rescale)
 
     def encode(self, texts: list[str], dtype: npt.DTypeLike = np.float32) -> Array:
         """The text states that the U-Net attends to: -> [N,L,D]. Raises PromptError."""

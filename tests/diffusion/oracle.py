@@ -144,6 +144,8 @@ def our_run(case, dtype=np.float32, dialect="diffusers", sampler=None, edit=None
 
 def first_stage(plan, i):
     """The row at or before i that begins a step: those after it need what it remembers."""
+    while not getattr(plan.rows[i], "begins", True):
+        i -= 1
     return i
 
 

@@ -11,10 +11,13 @@ from refdiff.diffusion.samplers import (
     ddim,
     ddim_inverse,
     ddpm,
+    dpm_fast,
     euler,
     euler_ancestral,
+    euler_cfg_pp,
     lcm,
     pndm,
+    res_multistep,
     tcd,
 )
 from refdiff.diffusion.samplers.entry import Entry
@@ -29,6 +32,9 @@ ENTRIES: tuple[Entry, ...] = (
     euler_ancestral.ENTRY,
     lcm.ENTRY,
     tcd.ENTRY,
+    euler_cfg_pp.ENTRY,
+    res_multistep.ENTRY,
+    dpm_fast.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from refdiff.diffusion.samplers.timesteps import Times, refuse_steps
+from refdiff.diffusion.samplers.timesteps import Times, check_steps
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError
 
@@ -14,7 +14,7 @@ def distilled(schedule: NoiseSchedule, steps: int, original: int, strength: floa
     Raises ConfigError where the list is shorter than the steps, or the schedule than the list.
     """
     T = len(schedule)
-    refuse_steps(schedule, steps)
+    check_steps(steps, len(schedule))
     if original > T:
         raise ConfigError(
             f"original_inference_steps is {original}, expected at most num_train_timesteps, {T}: "

@@ -8,8 +8,7 @@ with fresh noise of standard deviation noise_std, where sigma_down^2 + noise_std
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
+from refdiff.diffusion.samplers.ancestral import ancestral
 from refdiff.diffusion.samplers.build import common
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
@@ -47,16 +46,14 @@ class EulerAncestral(Stochastic, VarianceExploding):
         """One row a step; the last leads to sigma 0 and adds no noise."""
         t, path = grid(self.schedule, steps, self.spacing, self.offset)
         sigma, sigma_next = path[:-1], path[1:]
-        with np.errstate(invalid="ignore"):  # where sigma rises, tabulate refuses the plan
-            up = np.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
+        sigma_down, noise_std = ancestral(sigma, sigma_next)
         return tabulate(
             EulerAncestralRow,
             t=t,
             **scalings(sigma),
             sigma_next=sigma_next,
-            # rounding may take this below 0 where sigma falls far in one step
-            sigma_down=np.sqrt(np.maximum(sigma_next**2 - up**2, 0)),
-            noise_std=up,
+            sigma_down=sigma_down,
+            noise_std=noise_std,
         )
 
     def step(
