@@ -104,6 +104,9 @@ def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
                 inputs.append(scheduler.scale_model_input(x, t).numpy())
             else:
                 inputs.append(x.numpy())
+            if "prev_timestep" in inspect.signature(scheduler.step).parameters:
+                later = scheduler.timesteps[i + 1 :]  # as UnCLIPPipeline hands it on
+                extra["prev_timestep"] = later[0] if len(later) else None
             x = scheduler.step(torch.from_numpy(draws.out(i, shape)), t, x, **extra).prev_sample
             xs.append(x.numpy())
     return Run(scheduler.timesteps.numpy(), level, inputs, xs)

@@ -23,6 +23,7 @@ from refdiff.diffusion.samplers.lcm import Lcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
 from refdiff.diffusion.samplers.tcd import Tcd
+from refdiff.diffusion.samplers.unclip import UnClip
 
 __all__ = [
     "DIALECTS",
@@ -45,6 +46,7 @@ __all__ = [
     "Pndm",
     "Sampler",
     "Tcd",
+    "UnClip",
     "from_config",
     "from_config_as",
     "names",

@@ -16,6 +16,7 @@ from refdiff.diffusion.samplers import (
     lcm,
     pndm,
     tcd,
+    unclip,
 )
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key
@@ -29,6 +30,7 @@ ENTRIES: tuple[Entry, ...] = (
     euler_ancestral.ENTRY,
     lcm.ENTRY,
     tcd.ENTRY,
+    unclip.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

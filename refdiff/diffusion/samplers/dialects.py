@@ -49,7 +49,7 @@ DIALECTS = (
         "#14569",
     ),
     Difference(
-        "ddpm: fixed_small_log",
+        "ddpm, unclip: fixed_small_log",
         "half the variance's logarithm, rounded to float32, is taken to the power of e",
         "the root of the variance",
     ),
@@ -67,6 +67,12 @@ DIALECTS = (
         "tcd: where the last jump ends",
         "at the schedule's first level, whatever set_alpha_to_one says",
         "at the level that set_alpha_to_one says, the clean data by default",
+    ),
+    Difference(
+        "unclip: alpha and beta of a step",
+        "beta is the schedule's where the step is one of training's, and alpha is 1 - beta, which "
+        "rounds away a small alpha",
+        "alpha is alpha_bar_t / alpha_bar_s, and beta is 1 - alpha",
     ),
     Difference(
         "euler, euler_a: linspace times",
@@ -99,6 +105,11 @@ MENDED = (
     Mended(
         "ddpm, ddim, lcm, tcd: epsilon at alpha_bar = 0",
         "divides by 0",
+        "ConfigError",
+    ),
+    Mended(
+        "unclip: more steps than the schedule has",
+        "takes some times twice, and adds nothing in between",
         "ConfigError",
     ),
     Mended(
