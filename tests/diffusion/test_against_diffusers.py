@@ -106,7 +106,9 @@ def assert_plans_agree(case):
         mine = plan.column("sigma")
         assert oracle.ulps(mine, scheduler.sigmas.numpy()[: len(mine)]) <= 1
     if not any(value is True for key, value in case.config.items() if key.startswith("use_")):
-        assert oracle.ulps(plan.timesteps, scheduler.timesteps.numpy()) <= 1
+        # IPNDM's are the angle of two numbers, one of them a root: torch may be off in both
+        allowed = 2 if case.config["_class_name"] == "IPNDMScheduler" else 1
+        assert oracle.ulps(plan.timesteps, scheduler.timesteps.numpy()) <= allowed
 
 
 # classes whose times follow a spacing of the training times: some take the key and never look

@@ -19,6 +19,7 @@ from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Me
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.ipndm import Ipndm
 from refdiff.diffusion.samplers.lcm import Lcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
@@ -40,6 +41,7 @@ __all__ = [
     "Entry",
     "Euler",
     "EulerAncestral",
+    "Ipndm",
     "Lcm",
     "Mended",
     "Plan",

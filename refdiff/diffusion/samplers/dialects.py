@@ -75,6 +75,11 @@ DIALECTS = (
         "alpha is alpha_bar_t / alpha_bar_s, and beta is 1 - alpha",
     ),
     Difference(
+        "ipndm: the first step, out of pure noise",
+        "takes x0 for 0, (x - x) / 1e-8, whatever the model says",
+        "x0 = -v, what the model says",
+    ),
+    Difference(
         "euler, euler_a: linspace times",
         "rounded to float32",
         "float64",
@@ -108,8 +113,13 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "unclip: more steps than the schedule has",
-        "takes some times twice, and adds nothing in between",
+        "unclip, ipndm: more steps than num_train_timesteps",
+        "takes them, unclip some times twice",
+        "ConfigError",
+    ),
+    Mended(
+        "ipndm: trained_betas, its sigmas, that do not fall, or are not one more than the steps",
+        "goes through all of them, whatever the steps",
         "ConfigError",
     ),
     Mended(

@@ -24,7 +24,7 @@ def spaced(
     Raises ConfigError unless steps is an integer from 1 to T.
     """
     T = len(schedule)
-    refuse_steps(schedule, steps)
+    refuse_steps(steps, T)
     match spacing:
         case "leading":
             return np.arange(steps, dtype=np.float64)[::-1] * (T // steps) + offset
@@ -40,9 +40,8 @@ def spaced(
     )
 
 
-def refuse_steps(schedule: NoiseSchedule, steps: int) -> None:
-    """Raise ConfigError unless steps is an integer from 1 to the schedule's length."""
-    T = len(schedule)
+def refuse_steps(steps: int, T: int) -> None:
+    """Raise ConfigError unless steps is an integer from 1 to T, the schedule's length."""
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= T:
         raise ConfigError(
             f"{steps!r} steps were asked for, expected an integer from 1 to {T}, the length of "
