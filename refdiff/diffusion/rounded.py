@@ -23,3 +23,13 @@ def log(x: Array) -> Array:
     """Natural logarithm in x's precision, -inf at 0: x [*] -> [*]"""
     with np.errstate(divide="ignore"):
         return np.log(x.astype(np.float64)).astype(x.dtype)
+
+
+def sin(x: Array) -> Array:
+    """Sine in x's precision: x [*] -> [*]"""
+    return np.sin(x.astype(np.float64)).astype(x.dtype)
+
+
+def arctan2(y: Array, x: Array) -> Array:
+    """Angle of the point (x, y) in x's precision: y [*], x [*] -> [*]"""
+    return np.arctan2(y.astype(np.float64), x.astype(np.float64)).astype(x.dtype)

@@ -71,6 +71,12 @@ def schedules(kinds):
     )
 
 
+def fitting(config, class_name):
+    """The config without what the class refuses: unCLIP has one noise schedule, say."""
+    read = BY_CLASS[class_name].read
+    return {k: v for k, v in config.items() if k not in read or read[k].accepts(v)}
+
+
 SHAPES = st.tuples(
     st.integers(1, 2), st.integers(1, 4), st.integers(3, 9), st.integers(3, 9)
 ).filter(lambda s: s[2] != s[3])

@@ -13,7 +13,7 @@ from refdiff.diffusion.samplers import NEUTRAL, READ, from_config, from_config_a
 from refdiff.diffusion.samplers.keys import flag
 from refdiff.errors import ConfigError
 from tests.diffusion import oracle
-from tests.diffusion.draws import CLASSES, Case, cases
+from tests.diffusion.draws import CLASSES, Case, cases, fitting
 from tests.diffusion.oracle import disagreement, our_run, their_run
 
 pytestmark = [
@@ -39,9 +39,13 @@ TOLD_ONLY = {
     "PNDMScheduler": {"alpha_bar"},
     "EulerAncestralDiscreteScheduler": {"sigma_next"},
     "DDPMScheduler": {"log_small", "log_large"},
+    "UnCLIPScheduler": {"log_small", "log_large"},
 }
 # keys without which a column hardly matters
-TELLING = {"LCMScheduler": {"timestep_scaling": 0.01}}
+TELLING = {
+    "LCMScheduler": {"timestep_scaling": 0.01},
+    "UnCLIPScheduler": {"clip_sample": True},
+}
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -102,7 +106,9 @@ def assert_plans_agree(case):
         mine = plan.column("sigma")
         assert oracle.ulps(mine, scheduler.sigmas.numpy()[: len(mine)]) <= 1
     if not any(value is True for key, value in case.config.items() if key.startswith("use_")):
-        assert oracle.ulps(plan.timesteps, scheduler.timesteps.numpy()) <= 1
+        # IPNDM's are the angle of two numbers, one of them a root: torch may be off in both
+        allowed = 2 if case.config["_class_name"] == "IPNDMScheduler" else 1
+        assert oracle.ulps(plan.timesteps, scheduler.timesteps.numpy()) <= allowed
 
 
 # classes whose times follow a spacing of the training times: some take the key and never look
@@ -206,7 +212,7 @@ def test_runs_from_the_middle_agree(class_name):
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_the_comparison_can_say_no(class_name):
     """A plan whose times are one off, or any of whose columns is a thousandth off, disagrees."""
-    config = SD15 | {"_class_name": class_name}
+    config = fitting(SD15, class_name) | {"_class_name": class_name}
     if "v_prediction" in READ[class_name].get("prediction_type", flag(False)).words:
         config["prediction_type"] = "v_prediction"  # which needs more of the row than epsilon
     config |= TELLING.get(class_name, {})

@@ -18,9 +18,11 @@ from refdiff.diffusion.samplers import (
     from_config_as,
     names,
 )
+from refdiff.diffusion.samplers.catalogue import BY_NAME
 from refdiff.diffusion.samplers.correction import Clip, DynamicThreshold, keep
 from refdiff.diffusion.schedule import MAX_STEPS
 from refdiff.errors import ConfigError
+from tests.diffusion.draws import fitting
 
 CLASSES = sorted(READ)
 SDXL = {
@@ -46,7 +48,7 @@ SDXL = {
 def test_sdxls_config_loads_and_becomes_any_other():
     assert isinstance(from_config(SDXL), Euler)
     for name in names():
-        sampler = from_config_as(SDXL, name)
+        sampler = from_config_as(fitting(SDXL, BY_NAME[name].class_name), name)
         if not hasattr(sampler, "spacing"):
             continue  # a way of its own with times
         assert (sampler.spacing, sampler.offset, sampler.prediction) == ("leading", 1, "epsilon")
@@ -206,7 +208,7 @@ def test_any_json_gives_a_plan_or_a_config_error(class_name, config, steps):
 @pytest.mark.parametrize("steps", [0, -1, 1001, 2.0, True, "20", None])
 def test_impossible_numbers_of_steps(name, steps):
     with pytest.raises(ConfigError, match="steps"):
-        from_config_as(SDXL, name).plan(steps)
+        from_config_as(fitting(SDXL, BY_NAME[name].class_name), name).plan(steps)
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "ddim_inverse", "pndm"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from refdiff.diffusion.loop import sample
 from refdiff.diffusion.samplers import from_config
-from refdiff.errors import ShapeError
+from refdiff.errors import ConfigError, ShapeError
 from tests.diffusion import oracle
 from tests.diffusion.draws import SHAPES, Case
 from tests.diffusion.oracle import disagreement, our_run, their_run
@@ -86,3 +86,17 @@ def test_a_model_that_says_no_variance_is_refused(kind):
     assert chosen.out_shape((2, 3, 4, 5)) == (2, 6, 4, 5)
     with pytest.raises(ShapeError, match="expected"):
         next(sample(lambda x, t: x, chosen, chosen.plan(4), draw(0, 2, 3, 4, 5), lambda i: draw(i)))
+
+
+def test_unclip_is_ddpm_of_its_own_schedule():
+    """On paper; diffusers rounds alpha otherwise. One step cannot reach from end to end."""
+    unclip = {"_class_name": "UnCLIPScheduler", "variance_type": "learned_range"}
+    ddpm = {"_class_name": "DDPMScheduler", "beta_schedule": "squaredcos_cap_v2"}
+    ddpm |= {"timestep_spacing": "linspace", "variance_type": "learned_range"}
+    for steps in (2, 7, 1000):
+        plans = [from_config(c, "paper").plan(steps) for c in (unclip, ddpm)]
+        assert plans[0] == plans[1]
+        rounded = [from_config(c).plan(steps) for c in (unclip, ddpm)]
+        assert rounded[0] != rounded[1]
+    with pytest.raises(ConfigError, match="2 or more"):
+        from_config(unclip).plan(1)

@@ -25,10 +25,12 @@ from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Me
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.ipndm import Ipndm
 from refdiff.diffusion.samplers.lcm import Lcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
 from refdiff.diffusion.samplers.tcd import Tcd
+from refdiff.diffusion.samplers.unclip import UnClip
 
 __all__ = [
     "DIALECTS",
@@ -45,12 +47,14 @@ __all__ = [
     "Entry",
     "Euler",
     "EulerAncestral",
+    "Ipndm",
     "Lcm",
     "Mended",
     "Plan",
     "Pndm",
     "Sampler",
     "Tcd",
+    "UnClip",
     "config_as",
     "from_config",
     "from_config_as",

@@ -15,10 +15,12 @@ from refdiff.diffusion.samplers import (
     euler,
     euler_ancestral,
     euler_cfg_pp,
+    ipndm,
     lcm,
     pndm,
     res_multistep,
     tcd,
+    unclip,
 )
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key
@@ -28,6 +30,7 @@ ENTRIES: tuple[Entry, ...] = (
     ddim.ENTRY,
     ddim_inverse.ENTRY,
     pndm.ENTRY,
+    ipndm.ENTRY,
     euler.ENTRY,
     euler_ancestral.ENTRY,
     lcm.ENTRY,
@@ -35,6 +38,7 @@ ENTRIES: tuple[Entry, ...] = (
     euler_cfg_pp.ENTRY,
     res_multistep.ENTRY,
     dpm_fast.ENTRY,
+    unclip.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -49,7 +49,7 @@ DIALECTS = (
         "#14569",
     ),
     Difference(
-        "ddpm: fixed_small_log",
+        "ddpm, unclip: fixed_small_log",
         "half the variance's logarithm, rounded to float32, is taken to the power of e",
         "the root of the variance",
     ),
@@ -67,6 +67,17 @@ DIALECTS = (
         "tcd: where the last jump ends",
         "at the schedule's first level, whatever set_alpha_to_one says",
         "at the level that set_alpha_to_one says, the clean data by default",
+    ),
+    Difference(
+        "unclip: alpha and beta of a step",
+        "beta is the schedule's where the step is one of training's, and alpha is 1 - beta, which "
+        "rounds away a small alpha",
+        "alpha is alpha_bar_t / alpha_bar_s, and beta is 1 - alpha",
+    ),
+    Difference(
+        "ipndm: the first step, out of pure noise",
+        "takes x0 for 0, (x - x) / 1e-8, whatever the model says",
+        "x0 = -v, what the model says",
     ),
     Difference(
         "euler, euler_a: linspace times",
@@ -109,6 +120,16 @@ MENDED = (
     Mended(
         "ddpm, ddim, lcm, tcd: epsilon at alpha_bar = 0",
         "divides by 0",
+        "ConfigError",
+    ),
+    Mended(
+        "unclip, ipndm: more steps than num_train_timesteps",
+        "takes them, unclip some times twice",
+        "ConfigError",
+    ),
+    Mended(
+        "ipndm: trained_betas, its sigmas, that do not fall, or are not one more than the steps",
+        "goes through all of them, whatever the steps",
         "ConfigError",
     ),
     Mended(

@@ -1,10 +1,36 @@
-"""The times of models distilled from a solver's steps: some of the times that the solver took."""
+"""What LCM and TCD share: keys, and times, which are some of those that a solver took."""
 
 import numpy as np
 
+from refdiff.diffusion.samplers.keys import (
+    CLIP,
+    EPS_X0_V,
+    LEADING,
+    THRESHOLD,
+    ZERO_SNR,
+    flag,
+    integer,
+    number,
+    schedule_keys,
+)
 from refdiff.diffusion.samplers.timesteps import Times, check_steps
-from refdiff.diffusion.schedule import NoiseSchedule
+from refdiff.diffusion.schedule import MAX_STEPS, NoiseSchedule
 from refdiff.errors import ConfigError
+
+# of LCM and TCD, whose times are neither spaced nor offset; TCD corrects no x0 and scales no times
+DISTILLED = {
+    **schedule_keys(0.00085, 0.012, "scaled_linear"),
+    **ZERO_SNR,
+    **EPS_X0_V,
+    **CLIP,
+    "clip_sample": flag(False),
+    **THRESHOLD,
+    **LEADING,
+    "set_alpha_to_one": flag(True),
+    "original_inference_steps": integer(50, 1, MAX_STEPS),
+    "timestep_scaling": number(10.0, 0, 1e6),
+}
+STRENGTH = {"strength": number(1.0, 0, 1)}
 
 
 def distilled(schedule: NoiseSchedule, steps: int, original: int, strength: float) -> Times:
@@ -14,7 +40,7 @@ def distilled(schedule: NoiseSchedule, steps: int, original: int, strength: floa
     Raises ConfigError where the list is shorter than the steps, or the schedule than the list.
     """
     T = len(schedule)
-    check_steps(steps, len(schedule))
+    check_steps(steps, T)
     if original > T:
         raise ConfigError(
             f"original_inference_steps is {original}, expected at most num_train_timesteps, {T}: "

@@ -95,6 +95,7 @@ BETAS = Key(
         or (isinstance(v, list | tuple) and 1 <= len(v) <= MAX_STEPS and all(map(_is_beta, v)))
     ),
 )
+
 KINDS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
@@ -126,17 +127,3 @@ SIGMA_ENDS = {"sigma_min": number(None, 0, 1e6), "sigma_max": number(None, 0, 1e
 END = {"final_sigmas_type": choice("zero", "sigma_min")}
 EPS_V = {"prediction_type": choice("epsilon", "v_prediction")}
 EPS_X0_V = {"prediction_type": choice("epsilon", "sample", "v_prediction")}
-# of LCM and TCD, whose times are neither spaced nor offset; TCD corrects no x0 and scales no times
-DISTILLED = {
-    **schedule_keys(0.00085, 0.012, "scaled_linear"),
-    **ZERO_SNR,
-    **EPS_X0_V,
-    **CLIP,
-    "clip_sample": flag(False),
-    **THRESHOLD,
-    **LEADING,
-    "set_alpha_to_one": flag(True),
-    "original_inference_steps": integer(50, 1, MAX_STEPS),
-    "timestep_scaling": number(10.0, 0, 1e6),
-}
-STRENGTH = {"strength": number(1.0, 0, 1)}

@@ -16,10 +16,10 @@ import numpy as np
 from refdiff.diffusion.prediction import X0
 from refdiff.diffusion.samplers.build import correction_of, schedule_of
 from refdiff.diffusion.samplers.correction import Correction, keep
-from refdiff.diffusion.samplers.distilled import distilled
+from refdiff.diffusion.samplers.distilled import DISTILLED, STRENGTH, distilled
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Stochastic, VariancePreserving
-from refdiff.diffusion.samplers.keys import DISTILLED, STRENGTH, Values
+from refdiff.diffusion.samplers.keys import Values
 from refdiff.diffusion.samplers.levels import alpha_bar_at, refuse_undefined, with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.schedule import NoiseSchedule
