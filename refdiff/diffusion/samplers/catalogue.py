@@ -10,6 +10,7 @@ from typing import Any
 from refdiff.diffusion.samplers import (
     ddim,
     ddpm,
+    dpm_multistep,
     euler,
     euler_ancestral,
     pndm,
@@ -23,6 +24,7 @@ ENTRIES: tuple[Entry, ...] = (
     pndm.ENTRY,
     euler.ENTRY,
     euler_ancestral.ENTRY,
+    dpm_multistep.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}
