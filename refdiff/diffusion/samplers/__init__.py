@@ -22,6 +22,7 @@ from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddim_inverse import DdimInverse
 from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
+from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
@@ -44,6 +45,7 @@ __all__ = [
     "DdimInverse",
     "Ddpm",
     "Difference",
+    "DpmMultistep",
     "Entry",
     "Euler",
     "EulerAncestral",

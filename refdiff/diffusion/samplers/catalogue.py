@@ -12,6 +12,7 @@ from refdiff.diffusion.samplers import (
     ddim_inverse,
     ddpm,
     dpm_fast,
+    dpm_multistep,
     euler,
     euler_ancestral,
     euler_cfg_pp,
@@ -39,6 +40,7 @@ ENTRIES: tuple[Entry, ...] = (
     res_multistep.ENTRY,
     dpm_fast.ENTRY,
     unclip.ENTRY,
+    dpm_multistep.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}
