@@ -31,6 +31,13 @@ RANGES = {
     "steps_offset": st.integers(0, 2),
     "sigma_min": st.floats(0.01, 0.1),
     "sigma_max": st.floats(3, 20),
+    "shift": st.floats(0.3, 6),
+    "shift_terminal": st.sampled_from([0.0, 0.02, 0.1]),
+    "mu": st.floats(-1, 2),
+    "base_shift": st.floats(0, 1),
+    "max_shift": st.floats(1, 2),
+    "base_image_seq_len": st.integers(16, 256),
+    "max_image_seq_len": st.integers(1024, 4096),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
 }
 DRAWN_ELSEWHERE = {
@@ -39,7 +46,7 @@ DRAWN_ELSEWHERE = {
     *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
 }
 # only refdiff has these options: tests of their own
-BEYOND_DIFFUSERS = {"spacing", "sigmas"}
+BEYOND_DIFFUSERS = {"spacing", "sigmas", "image_seq_len"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
 
 

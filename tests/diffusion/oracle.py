@@ -88,8 +88,8 @@ def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
     """diffusers' walk from row `start` to the end."""
     scheduler = scheduler or theirs(case)
     draws, extra = Draws(case, dtype), arguments(scheduler.step, case)
-    level = float(scheduler.init_noise_sigma)
-    x = torch.from_numpy(draws.start()) * scheduler.init_noise_sigma if x is None else x
+    level = getattr(scheduler, "init_noise_sigma", 1.0)  # flow matching has no name for its 1
+    x = torch.from_numpy(draws.start()) * level if x is None else x
     shape = ours_shape(case)
     inputs, xs = [], []
     with injected(scheduler, draws) as row:
@@ -101,7 +101,14 @@ def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
                 inputs.append(x.numpy())
             x = scheduler.step(torch.from_numpy(draws.out(i, shape)), t, x, **extra).prev_sample
             xs.append(x.numpy())
-    return Run(scheduler.timesteps.numpy(), level, inputs, xs)
+    return Run(scheduler.timesteps.numpy(), float(level), inputs, xs)
+
+
+def noised(scheduler, x0, eps, t):
+    """x0 noised to time t by diffusers, whose flow matching has another name for it."""
+    add = scheduler.add_noise if hasattr(scheduler, "add_noise") else None
+    x0, eps = torch.from_numpy(x0), torch.from_numpy(eps)
+    return add(x0, eps, t) if add else scheduler.scale_noise(x0, t, eps)
 
 
 def ours_shape(case):

@@ -18,6 +18,9 @@ from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Me
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.flow import FlowPath
+from refdiff.diffusion.samplers.flow_euler import FlowEuler
+from refdiff.diffusion.samplers.flow_lcm import FlowLcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
 
@@ -35,6 +38,9 @@ __all__ = [
     "Entry",
     "Euler",
     "EulerAncestral",
+    "FlowEuler",
+    "FlowLcm",
+    "FlowPath",
     "Mended",
     "Plan",
     "Pndm",

@@ -12,6 +12,8 @@ from refdiff.diffusion.samplers import (
     ddpm,
     euler,
     euler_ancestral,
+    flow_euler,
+    flow_lcm,
     pndm,
 )
 from refdiff.diffusion.samplers.entry import Entry
@@ -23,6 +25,8 @@ ENTRIES: tuple[Entry, ...] = (
     pndm.ENTRY,
     euler.ENTRY,
     euler_ancestral.ENTRY,
+    flow_euler.ENTRY,
+    flow_lcm.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

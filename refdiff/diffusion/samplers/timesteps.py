@@ -23,11 +23,7 @@ def spaced(
     Raises ConfigError unless steps is an integer from 1 to T.
     """
     T = len(schedule)
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= T:
-        raise ConfigError(
-            f"{steps!r} steps were asked for, expected an integer from 1 to {T}, the length of "
-            "the noise schedule: choose such a number"
-        )
+    check_steps(steps, T)
     match spacing:
         case "leading":
             return np.arange(steps, dtype=np.float64)[::-1] * (T // steps) + offset
@@ -41,6 +37,15 @@ def spaced(
     raise ConfigError(
         f"timestep_spacing is {spacing!r}, expected one of {list(get_args(Spacing))}: choose one"
     )
+
+
+def check_steps(steps: int, T: int) -> None:
+    """Raise ConfigError unless steps is an integer from 1 to T."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= T:
+        raise ConfigError(
+            f"{steps!r} steps were asked for, expected an integer from 1 to {T}, the length of "
+            "the noise schedule: choose such a number"
+        )
 
 
 def whole(times: NDArray[np.float64], schedule: NoiseSchedule) -> NDArray[np.int64]:
