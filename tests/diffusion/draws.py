@@ -6,6 +6,7 @@ fails, so that no key is silently left out.
 
 from typing import NamedTuple
 
+import numpy as np
 from hypothesis import strategies as st
 
 from refdiff.diffusion.samplers import ENTRIES
@@ -39,6 +40,10 @@ RANGES = {
     "base_image_seq_len": st.integers(16, 256),
     "max_image_seq_len": st.integers(1024, 4096),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
+    "s_churn": st.sampled_from([0.0, 0.7, 4.0, 30.0]),
+    "s_tmin": st.floats(0, 0.5),
+    "s_tmax": st.sampled_from([np.inf, 9.0]),
+    "s_noise": st.floats(0.9, 1.1),
 }
 DRAWN_ELSEWHERE = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),

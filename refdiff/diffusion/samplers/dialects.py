@@ -69,6 +69,16 @@ DIALECTS = (
         "rounded to float32",
         "float64",
     ),
+    Difference(
+        "euler: churn",
+        "the model is asked at (x, sigma), before the noise is added",
+        "it is asked at (x_hat, sigma_hat), after: x holds row i + 1's noise when row i is done",
+    ),
+    Difference(
+        "euler: churn with v_prediction",
+        "x0 of x_hat as if its sigma were still the one before churn",
+        "x0 of x_hat with sigma_hat",
+    ),
 )
 
 

@@ -16,7 +16,7 @@ from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
 from refdiff.diffusion.samplers.keys import EPS_V, LINSPACE, ZERO_SNR, Values, schedule_keys
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
-from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings
+from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings, slope
 from refdiff.diffusion.samplers.timesteps import Spacing
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Array, Dialect
@@ -74,7 +74,7 @@ class EulerAncestral(Stochastic, VarianceExploding):
         """
         row = plan.rows[i]
         x0 = DENOISED[self.prediction](x, out, row)
-        mean = x + (x - x0) / row.sigma * (row.sigma_down - row.sigma)
+        mean = x + slope(x, x0, row.sigma) * (row.sigma_down - row.sigma)
         return with_noise(mean, row.noise_std, noise), None
 
 

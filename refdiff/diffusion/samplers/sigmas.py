@@ -122,3 +122,11 @@ DENOISED: dict[str, Callable[[Array, Array, Denoising], Array]] = {
     "sample": x0_itself,
     "v_prediction": x0_from_v,
 }
+
+
+def slope(x: Array, x0: Array, sigma: float) -> Array:
+    """dx/dsigma of the probability flow, (x - D(x; sigma)) / sigma (2206.00364, eqs. 1 and 3).
+
+    x [N,C,H,W], x0 [N,C,H,W] -> [N,C,H,W]
+    """
+    return (x - x0) / sigma
