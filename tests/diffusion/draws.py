@@ -39,6 +39,12 @@ RANGES = {
     "flow_shift": st.floats(0.5, 4),
     "lambda_min_clipped": st.one_of(st.just(-float("inf")), st.floats(-6, -1)),
     "mu": st.floats(-1, 2),
+    "shift": st.floats(0.3, 6),
+    "shift_terminal": st.sampled_from([0.0, 0.02, 0.1]),
+    "base_shift": st.floats(0, 1),
+    "max_shift": st.floats(1, 2),
+    "base_image_seq_len": st.integers(16, 256),
+    "max_image_seq_len": st.integers(1024, 4096),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
     "s_churn": st.sampled_from([0.0, 0.7, 4.0, 30.0]),
     "s_tmin": st.floats(0, 0.5),
@@ -52,7 +58,7 @@ DRAWN_ELSEWHERE = {
     *("use_lu_lambdas", "use_flow_sigmas"),
 }
 # only refdiff has these options: tests of their own
-BEYOND_DIFFUSERS = {"spacing", "sigmas"}
+BEYOND_DIFFUSERS = {"spacing", "sigmas", "image_seq_len"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
 
 

@@ -126,8 +126,8 @@ def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
     """diffusers' walk from row `start` to the end."""
     scheduler = scheduler or theirs(case)
     draws, extra = Draws(case, dtype), arguments(scheduler.step, case)
-    level = float(scheduler.init_noise_sigma)
-    x = torch.from_numpy(draws.start()) * scheduler.init_noise_sigma if x is None else x
+    level = getattr(scheduler, "init_noise_sigma", 1.0)  # flow matching has no name for its 1
+    x = torch.from_numpy(draws.start()) * level if x is None else x
     shape = ours_shape(case)
     inputs, xs = [], []
     with injected(scheduler, draws) as row:
@@ -142,7 +142,20 @@ def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
                 extra["prev_timestep"] = later[0] if len(later) else None
             x = scheduler.step(torch.from_numpy(draws.out(i, shape)), t, x, **extra).prev_sample
             xs.append(x.numpy())
-    return Run(scheduler.timesteps.numpy(), level, inputs, xs)
+    return Run(scheduler.timesteps.numpy(), float(level), inputs, xs)
+
+
+def noised(scheduler, x0, eps, t, otherwise):
+    """x0 noised to time t by diffusers, whose flow matching has another name for it.
+
+    `otherwise` where a class noises nothing.
+    """
+    x0, eps = torch.from_numpy(x0), torch.from_numpy(eps)
+    if hasattr(scheduler, "add_noise"):
+        return scheduler.add_noise(x0, eps, t)
+    if hasattr(scheduler, "scale_noise"):
+        return scheduler.scale_noise(x0, t, eps)
+    return torch.from_numpy(otherwise)
 
 
 def ours_shape(case):

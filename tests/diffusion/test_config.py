@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from refdiff.diffusion.samplers import (
     DIALECTS,
+    ENTRIES,
     IGNORED,
     NEUTRAL,
     READ,
@@ -43,6 +44,12 @@ SDXL = {
     "trained_betas": None,
     "use_karras_sigmas": False,
 }
+
+
+# what the model says is left to each class
+FITS_ALL = {key: value for key, value in SDXL.items() if key != "prediction_type"}
+# samplers whose times follow a spacing of the training times
+SPACED = [e.name for e in ENTRIES if {"timestep_spacing", "prediction_type"} <= e.read.keys()]
 
 
 def test_sdxls_config_loads_and_becomes_any_other():

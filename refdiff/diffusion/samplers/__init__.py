@@ -26,6 +26,9 @@ from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.flow import FlowPath
+from refdiff.diffusion.samplers.flow_euler import FlowEuler
+from refdiff.diffusion.samplers.flow_lcm import FlowLcm
 from refdiff.diffusion.samplers.ipndm import Ipndm
 from refdiff.diffusion.samplers.lcm import Lcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
@@ -49,6 +52,9 @@ __all__ = [
     "Entry",
     "Euler",
     "EulerAncestral",
+    "FlowEuler",
+    "FlowLcm",
+    "FlowPath",
     "Ipndm",
     "Lcm",
     "Mended",

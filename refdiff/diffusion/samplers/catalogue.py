@@ -16,6 +16,8 @@ from refdiff.diffusion.samplers import (
     euler,
     euler_ancestral,
     euler_cfg_pp,
+    flow_euler,
+    flow_lcm,
     ipndm,
     lcm,
     pndm,
@@ -41,6 +43,8 @@ ENTRIES: tuple[Entry, ...] = (
     dpm_fast.ENTRY,
     unclip.ENTRY,
     dpm_multistep.ENTRY,
+    flow_euler.ENTRY,
+    flow_lcm.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -95,7 +95,7 @@ def _values(config: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     for key, value in config.items():
         if key in read and key not in defaulted:
             values[key] = _accepted(class_name, key, value, read[key])
-        elif key in neutral and value != neutral[key]:
+        elif key in neutral and value != neutral[key] and key not in defaulted:
             raise _refusal(class_name, key, value, f"{neutral[key]!r}, all that is supported")
         elif key not in read and key not in neutral and key not in IGNORED[class_name]:
             raise ConfigError(

@@ -80,6 +80,18 @@ DIALECTS = (
         "x0 = -v, what the model says",
     ),
     Difference(
+        "flow_euler, flow_heun, flow_lcm: shift",
+        "applied twice: to the ends of the path, 1 and 1/T, and to all that lies between",
+        "applied once",
+        "#13243",
+    ),
+    Difference(
+        "flow_euler, flow_lcm: invert_sigmas",
+        "sigma becomes the data's share, and is still taken for the noise's by noising a picture "
+        "and by renewed noise",
+        "sigma stays the noise's share; t counts from the noise, and what the model says is -v",
+    ),
+    Difference(
         "euler, euler_a: linspace times",
         "rounded to float32",
         "float64",
@@ -179,6 +191,26 @@ MENDED = (
         "takes the root of it: NaN",
         "adds no noise there in the dialect that takes the root",
         "#14569",
+    ),
+    Mended(
+        "flow_euler, flow_lcm: shift_terminal with one step",
+        "divides what is left of 1 - sigma by itself, 0 or its rounding",
+        "ConfigError",
+    ),
+    Mended(
+        "flow_euler, flow_lcm: time_shift_type linear with mu of 0 or below",
+        "divides by 0, or leads out of [0, 1]",
+        "ConfigError",
+    ),
+    Mended(
+        "flow_euler, flow_heun, flow_lcm: prediction_type of another kind of model in the config",
+        "not looked at: eps, x0 or v are taken for the flow's velocity",
+        "ConfigError",
+    ),
+    Mended(
+        "flow_euler, flow_heun, flow_lcm: more steps than num_train_timesteps",
+        "taken",
+        "ConfigError",
     ),
     Mended(
         "pndm: a run that starts in the middle",

@@ -8,6 +8,7 @@ import numpy as np
 from refdiff.diffusion.samplers.conversions import EPS, X0, LevelRow, corrected_eps
 from refdiff.diffusion.samplers.correction import Correction, keep
 from refdiff.diffusion.samplers.families import Mixing
+from refdiff.diffusion.samplers.flow import shifted
 from refdiff.diffusion.samplers.lambdas import Levels, preserving, straight
 from refdiff.diffusion.samplers.respacing import Respacing, uniform_lambda
 from refdiff.diffusion.samplers.sigmas import interpolated, sigma_table, to_t
@@ -96,11 +97,6 @@ class Solver(Mixing):
                 "schedule, expected one that leaves times to sample at: choose a lower one"
             )
         return top
-
-
-def shifted(sigma: Array, shift: float) -> Array:
-    """More of the steps at high noise (2403.03206, eq. 23): sigma [rows] in 0..1 -> [rows]"""
-    return shift * sigma / (1 + (shift - 1) * sigma)
 
 
 def open_ended(
