@@ -32,6 +32,9 @@ RANGES = {
     "sigma_min": st.floats(0.01, 0.1),
     "sigma_max": st.floats(3, 20),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
+    "s_noise": st.floats(0.9, 1.1),
+    "sigma_data": st.floats(0.3, 1.5),
+    "rho": st.floats(3, 9),
 }
 DRAWN_ELSEWHERE = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),

@@ -30,7 +30,7 @@ def fitting(sampler):
     return says
 
 
-NOISY = ("ddpm", "euler_a")
+NOISY = ("ddpm", "euler_a", "consistency")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

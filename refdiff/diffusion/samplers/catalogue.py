@@ -8,6 +8,7 @@ that only other classes read).
 from typing import Any
 
 from refdiff.diffusion.samplers import (
+    consistency,
     ddim,
     ddpm,
     dpm_fast,
@@ -29,6 +30,7 @@ ENTRIES: tuple[Entry, ...] = (
     euler_cfg_pp.ENTRY,
     res_multistep.ENTRY,
     dpm_fast.ENTRY,
+    consistency.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from refdiff.diffusion.samplers.ancestral import ancestral
+from refdiff.diffusion.samplers.renewal import down_and_up
 from refdiff.diffusion.samplers.sigmas import DENOISED, scalings, to_t
 from refdiff.diffusion.types import Array
 
@@ -88,7 +88,7 @@ def descent(start: Array, to: Array, end: float, eta: float) -> tuple[Array, Arr
     """
     if eta == 0:
         return to, np.zeros_like(to)
-    sigma_down, _ = ancestral(np.exp(-start), np.exp(-to), eta)
+    sigma_down, _ = down_and_up(np.exp(-start), np.exp(-to), eta)
     down = np.maximum(sigma_down, np.exp(-end))
     return -np.log(down), np.sqrt(np.maximum(np.exp(-to) ** 2 - down**2, 0))
 

@@ -12,7 +12,7 @@ import numpy as np
 from refdiff.diffusion.types import Array
 
 
-def ancestral(sigma: Array, sigma_next: Array, eta: float = 1.0) -> tuple[Array, Array]:
+def down_and_up(sigma: Array, sigma_next: Array, eta: float = 1.0) -> tuple[Array, Array]:
     """sigma_down and noise_std: sigma [rows], sigma_next [rows] -> [rows] each
 
     Not a number where sigma rises and eta is not 0: tabulate refuses such a plan.
