@@ -50,6 +50,8 @@ RANGES = {
     "s_tmin": st.floats(0, 0.5),
     "s_tmax": st.sampled_from([np.inf, 9.0]),
     "s_noise": st.floats(0.9, 1.1),
+    "sigma_data": st.floats(0.3, 1.5),
+    "rho": st.floats(3, 9),
 }
 DRAWN_ELSEWHERE = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),

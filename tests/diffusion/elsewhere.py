@@ -124,3 +124,30 @@ def dpm_fast(denoiser, x, ends, calls, eta):
             x = x + up * denoiser.noise()
         xs.append(x)
     return xs
+
+
+def dpm_adaptive(denoiser, x, ends, noise, order=3, rtol=0.05, atol=0.0078, pid=(0, 1, 0), eta=0):
+    """k-diffusion's sample_dpm_adaptive: x at last, and each attempt's end, error and verdict."""
+    at, end = (-math.log(sigma) for sigma in ends)
+    h, p = 0.05, 1.5 if eta else order
+    powers = ((pid[0] + pid[1] + pid[2]) / p, -(pid[0] + 2 * pid[2]) / p, pid[2] / p)
+    inverses, low_before, log = None, x, []
+    while at < end - 1e-5:
+        there = min(end, at + h)
+        to = min(end, -math.log(split(sigma_at(at), sigma_at(there), eta)[0]))
+        if order == 2:
+            low, high = dpm_1(denoiser, x, at, to), dpm_2(denoiser, x, at, to)
+        else:
+            low, high = dpm_2(denoiser, x, at, to, 1 / 3), dpm_3(denoiser, x, at, to)
+        allowed = np.maximum(atol, rtol * np.maximum(abs(low), abs(low_before)))
+        error = np.linalg.norm((low - high) / allowed) / x.size**0.5
+        inverses = inverses or [1 / (error + 1e-8)] * 3
+        inverses[0] = 1 / (error + 1e-8)
+        factor = 1 + math.atan(math.prod(v**k for v, k in zip(inverses, powers, strict=True)) - 1)
+        log.append((there, error, factor >= 0.81))
+        h *= factor
+        if factor >= 0.81:
+            inverses[1:] = inverses[:2]
+            x = high + math.sqrt(max(sigma_at(there) ** 2 - sigma_at(to) ** 2, 0)) * noise()
+            at, low_before = there, low
+    return x, log

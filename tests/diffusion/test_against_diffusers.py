@@ -37,6 +37,7 @@ STARTS_ANYWHERE = tuple(c for c in CLASSES if c not in ("PNDMScheduler",))
 TOLD_ONLY = {
     "PNDMScheduler": {"alpha_bar"},
     "EulerAncestralDiscreteScheduler": {"sigma_next"},
+    "CMStochasticIterativeScheduler": {"sigma"},
     "DPMSolverMultistepScheduler": {"sigma"},
     "DDPMScheduler": {"log_small", "log_large"},
     "UnCLIPScheduler": {"log_small", "log_large"},

@@ -8,6 +8,7 @@ that only other classes read).
 from typing import Any
 
 from refdiff.diffusion.samplers import (
+    consistency,
     ddim,
     ddim_inverse,
     ddpm,
@@ -45,6 +46,7 @@ ENTRIES: tuple[Entry, ...] = (
     dpm_multistep.ENTRY,
     flow_euler.ENTRY,
     flow_lcm.ENTRY,
+    consistency.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

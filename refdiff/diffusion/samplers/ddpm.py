@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refdiff.diffusion.process import posterior_coefficients
+from refdiff.diffusion.samplers.ancestral import Ancestral, AncestralRow
 from refdiff.diffusion.samplers.build import common, correction_of
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import (
@@ -19,7 +20,6 @@ from refdiff.diffusion.samplers.keys import (
 )
 from refdiff.diffusion.samplers.levels import alpha_bar_at
 from refdiff.diffusion.samplers.plan import Plan
-from refdiff.diffusion.samplers.posterior import Ancestral, AncestralRow
 from refdiff.diffusion.samplers.timesteps import Spacing, spaced, whole
 from refdiff.diffusion.types import Dialect
 

@@ -10,9 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refdiff.diffusion.samplers.ancestral import ancestral
 from refdiff.diffusion.samplers.build import schedule_of
-from refdiff.diffusion.samplers.dpm_stages import Begun, StageRow, Whole, called, columns, shares
+from refdiff.diffusion.samplers.dpm_stages import (
+    Begun,
+    StageRow,
+    Whole,
+    columns,
+    descent,
+    eps_of,
+    landed,
+    shares,
+)
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
 from refdiff.diffusion.samplers.keys import EPS_X0_V, SIGMA_ENDS, Values, number, schedule_keys
@@ -22,6 +30,7 @@ from refdiff.diffusion.samplers.sigmas import sigma_table
 from refdiff.diffusion.samplers.timesteps import check_steps
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Array, Dialect
+from refdiff.errors import ConfigError
 
 
 def orders(calls: int) -> Whole:
@@ -50,15 +59,11 @@ class DpmFast(Stochastic, VarianceExploding):
         first, last = -np.log(ends)
         step, share = shares(orders(steps))
         path = np.linspace(first, last, step[-1] + 2)
-        sigma = np.exp(-path)
-        sigma_down, _ = ancestral(sigma[:-1], sigma[1:], self.eta)
-        # no step goes below the end, also not to come up again
-        down = -np.log(np.maximum(sigma_down, sigma[-1])) if self.eta else path[1:]
-        up = np.sqrt(np.maximum(sigma[1:] ** 2 - np.exp(-down) ** 2, 0))
+        down, up = descent(path[:-1], path[1:], last, self.eta)
         return tabulate(
             StageRow,
             **columns(table, path[step], (down - path[:-1])[step], share),
-            noise_std=np.where((share.to == 1) & (self.eta > 0), up[step], 0),
+            noise_std=np.where(share.to == 1, up[step], 0),
         )
 
     def step(
@@ -73,10 +78,17 @@ class DpmFast(Stochastic, VarianceExploding):
         """One call's part of a step; memory is where the step began.
 
         x [N,C,H,W], out [N,C,H,W], noise [N,C,H,W] -> [N,C,H,W]
+        Raises ConfigError for a run that starts inside a step.
         """
         row = plan.rows[i]
-        mean, begun = called(self.prediction, row, x, out, memory)
-        return with_noise(mean, row.noise_std, noise), begun
+        eps = eps_of(self.prediction, row, x, out)
+        begun = Begun(x, eps) if row.begins else memory
+        if begun is None:
+            raise ConfigError(
+                "a run starts in the middle of a step of several calls, which needs those before "
+                "it: start at a row whose begins is true"
+            )
+        return with_noise(landed(row, begun, eps), row.noise_std, noise), begun
 
 
 def _build(c: Values, dialect: Dialect) -> DpmFast:

@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from refdiff.diffusion.samplers.renewal import down_and_up
 from refdiff.diffusion.samplers.sigmas import DENOISED, scalings, to_t
 from refdiff.diffusion.types import Array
-from refdiff.errors import ConfigError
 
 Whole = NDArray[np.int64]
 
 
 class StageRow(NamedTuple):
-    """x_0 - of_eps * eps_0 - of_change * (eps - eps_0) + noise_std * z, 0: where the step began"""
+    """x_0 - of_eps * eps_0 - of_change * (eps - eps_0) + noise_std * z, _0: where it `begins`"""
 
     t: float
     sigma: float
@@ -81,20 +81,23 @@ def columns(table: Array, lambda_: Array, h: Array, share: Share) -> dict[str, A
     }
 
 
-def called(
-    prediction: str, row: StageRow, x: Array, out: Array, begun: Begun | None
-) -> tuple[Array, Begun]:
-    """Where the call leads, without noise, and the step as it stands after it.
+def descent(start: Array, to: Array, end: float, eta: float) -> tuple[Array, Array]:
+    """lambda_down and noise_std of steps in lambda: start [steps], to [steps] -> [steps] each
 
-    x [N,C,H,W], out [N,C,H,W] -> [N,C,H,W], the step
-    Raises ConfigError for a run that starts inside a step.
+    With eta no step goes below the end, where sigma is least, also not to come up again.
     """
-    eps = (x - DENOISED[prediction](x, out, row)) / row.sigma
-    if row.begins:
-        return x - row.of_eps * eps, Begun(x, eps)
-    if begun is None:
-        raise ConfigError(
-            "a run starts in the middle of a step of several calls, which needs those before it: "
-            "start at a row whose begins is true"
-        )
-    return begun.x - row.of_eps * begun.eps - row.of_change * (eps - begun.eps), begun
+    if eta == 0:
+        return to, np.zeros_like(to)
+    sigma_down, _ = down_and_up(np.exp(-start), np.exp(-to), eta)
+    down = np.maximum(sigma_down, np.exp(-end))
+    return -np.log(down), np.sqrt(np.maximum(np.exp(-to) ** 2 - down**2, 0))
+
+
+def eps_of(prediction: str, row: StageRow, x: Array, out: Array) -> Array:
+    """The noise that out implies. x [N,C,H,W], out [N,C,H,W] -> [N,C,H,W]"""
+    return (x - DENOISED[prediction](x, out, row)) / row.sigma
+
+
+def landed(row: StageRow, begun: Begun, eps: Array) -> Array:
+    """Where the row's call leads, without noise. eps [N,C,H,W] -> [N,C,H,W]"""
+    return begun.x - row.of_eps * begun.eps - row.of_change * (eps - begun.eps)

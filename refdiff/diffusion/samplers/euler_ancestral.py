@@ -8,13 +8,13 @@ with fresh noise of standard deviation noise_std, where sigma_down^2 + noise_std
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from refdiff.diffusion.samplers.ancestral import ancestral
 from refdiff.diffusion.samplers.build import common
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
 from refdiff.diffusion.samplers.keys import EPS_V, LINSPACE, ZERO_SNR, Values, schedule_keys
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
+from refdiff.diffusion.samplers.renewal import down_and_up
 from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings, slope
 from refdiff.diffusion.samplers.timesteps import Spacing
 from refdiff.diffusion.schedule import NoiseSchedule
@@ -46,7 +46,7 @@ class EulerAncestral(Stochastic, VarianceExploding):
         """One row a step; the last leads to sigma 0 and adds no noise."""
         t, path = grid(self.schedule, steps, self.spacing, self.offset)
         sigma, sigma_next = path[:-1], path[1:]
-        sigma_down, noise_std = ancestral(sigma, sigma_next)
+        sigma_down, noise_std = down_and_up(sigma, sigma_next)
         return tabulate(
             EulerAncestralRow,
             t=t,

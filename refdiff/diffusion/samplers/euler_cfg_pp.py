@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refdiff.diffusion.samplers.ancestral import ancestral
 from refdiff.diffusion.samplers.build import common, respacing_of
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
@@ -30,6 +29,7 @@ from refdiff.diffusion.samplers.keys import (
 )
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
+from refdiff.diffusion.samplers.renewal import down_and_up
 from refdiff.diffusion.samplers.respacing import Respacing
 from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings
 from refdiff.diffusion.samplers.timesteps import Spacing
@@ -63,7 +63,7 @@ class EulerCfgPp(Stochastic, VarianceExploding):
         """One row a step; the last leads to sigma 0 and adds no noise."""
         t, path = grid(self.schedule, steps, self.spacing, self.offset, self.respacing)
         path = path.astype(np.float64)
-        sigma_down, noise_std = ancestral(path[:-1], path[1:], self.eta)
+        sigma_down, noise_std = down_and_up(path[:-1], path[1:], self.eta)
         return tabulate(
             EulerCfgPpRow,
             t=t,

@@ -1,6 +1,7 @@
 """How sigma itself may be spaced between two ends: (first, last, count) -> [count], falling."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,13 @@ Respacing = Callable[[float, float, int], NDArray[np.float64]]
 
 def karras(first: float, last: float, count: int) -> NDArray[np.float64]:
     """Equal steps of sigma^(1/7) (2206.00364, eq. 5 with rho = 7): -> [count]"""
-    return np.linspace(first ** (1 / 7), last ** (1 / 7), count) ** 7
+    return polynomial(first, last, np.linspace(0, 1, count), rho=7)
+
+
+def polynomial(first: float, last: float, share: NDArray[Any], rho: float) -> NDArray[Any]:
+    """Sigma where sigma^(1/rho) is at these shares of its way (2206.00364, eq. 5): -> [count]"""
+    a, b = first ** (1 / rho), last ** (1 / rho)
+    return (a + share * (b - a)) ** rho
 
 
 def exponential(first: float, last: float, count: int) -> NDArray[np.float64]:

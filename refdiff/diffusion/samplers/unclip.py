@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from refdiff.diffusion.process import posterior_coefficients, posterior_of_step
+from refdiff.diffusion.samplers.ancestral import Ancestral, AncestralRow
 from refdiff.diffusion.samplers.build import correction_of
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import CLIP, Values, choice, integer
 from refdiff.diffusion.samplers.levels import alpha_bar_at
 from refdiff.diffusion.samplers.plan import Plan
-from refdiff.diffusion.samplers.posterior import Ancestral, AncestralRow
 from refdiff.diffusion.samplers.timesteps import spaced, whole
 from refdiff.diffusion.schedule import MAX_STEPS, NoiseSchedule
 from refdiff.diffusion.types import Dialect
