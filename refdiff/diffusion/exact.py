@@ -51,13 +51,31 @@ class GaussianMixture:
             mean, spread2 = self.means[0], self.spreads[0] ** 2
             ratio = (spread2 + sigma_to**2) / (spread2 + sigma_from**2)
             return mean + (x - mean) * ratio**0.5
-        from scipy.integrate import solve_ivp  # slow to import, and only tests and docs want it
+        from scipy.integrate import solve_ivp  # slow to import, and only trials want it
 
         def slope(sigma: float, flat: Array) -> Array:
             return self.eps(flat.reshape(x.shape), 1.0, sigma).ravel()
 
         ends = (sigma_from, sigma_to)
         path = solve_ivp(slope, ends, x.ravel(), method="DOP853", rtol=1e-13, atol=1e-13)
+        return path.y[:, -1].reshape(x.shape)
+
+    def straight_flow(self, x: Array, sigma_from: float, sigma_to: float) -> Array:
+        """As `flow`, where x = (1 - sigma) x0 + sigma eps and dx / dsigma = E[eps - x0 | x].
+
+        x [N,D] -> [N,D], with sigma in 0..1: 1 is noise alone (2403.03206, section 2).
+        """
+        from scipy.integrate import solve_ivp
+
+        def velocity(sigma: float, flat: Array) -> Array:
+            point = flat.reshape(x.shape)
+            if sigma == 1:
+                return (point - self.mean).ravel()
+            eps = self.eps(point, 1 - sigma, sigma)
+            return (eps - (point - sigma * eps) / (1 - sigma)).ravel()
+
+        ends = (sigma_from, sigma_to)
+        path = solve_ivp(velocity, ends, x.ravel(), method="DOP853", rtol=1e-13, atol=1e-13)
         return path.y[:, -1].reshape(x.shape)
 
     def sample(self, count: int, rng: np.random.Generator) -> Float64:

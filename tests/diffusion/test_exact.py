@@ -81,3 +81,15 @@ def test_covariance():
         np.cov(mixture.sample(200_000, rng).T), mixture.covariance, atol=0.02
     )
     assert mixture.covariance[0, 1] == pytest.approx(-0.21)
+
+
+def test_the_straight_flow_is_the_other_in_other_words():
+    """x = (1 - s) y with sigma = s / (1 - s); from pure noise it is known for one component."""
+    mixture = GaussianMixture(
+        np.array([[1.0, 0.0], [-1.0, 0.5]]), np.array([0.2, 0.4]), np.array([0.3, 0.7])
+    )
+    x = np.random.default_rng(5).normal(size=(5, 2))
+    straight = mixture.straight_flow(x, 0.9, 0.1) / 0.9
+    np.testing.assert_allclose(straight, mixture.flow(x / 0.1, 9.0, 1 / 9), atol=1e-9)
+    single = gaussian(np.array([0.3, -0.2]), 0.5)
+    np.testing.assert_allclose(single.straight_flow(x, 1.0, 0.0), [0.3, -0.2] + 0.5 * x, atol=1e-9)

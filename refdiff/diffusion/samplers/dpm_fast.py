@@ -101,7 +101,7 @@ ENTRY = Entry(
     "dpm_fast",
     "dpm_fast",
     _build,
-    order=2,
+    order=3,
     good_for="the most out of a given number of calls, deterministic",
     read={**schedule_keys(), **EPS_X0_V, **SIGMA_ENDS},
     options={"eta": number(0.0, 0, 1, least=True)},
