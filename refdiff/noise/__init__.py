@@ -1,5 +1,6 @@
 """From a seed to an array, exactly as other programs draw it."""
 
+from .brownian import brownian_noise, brownian_tree
 from .jax import Jax, JaxKey, jax, jax_key
 from .one_wave import torch_cuda_one_wave
 from .source import Source, per_sample
@@ -13,6 +14,8 @@ __all__ = [
     "Source",
     "TorchCpu",
     "TorchCuda",
+    "brownian_noise",
+    "brownian_tree",
     "jax",
     "jax_key",
     "per_sample",
