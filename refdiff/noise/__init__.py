@@ -2,6 +2,8 @@
 
 from .brownian import brownian_noise, brownian_tree
 from .jax import Jax, JaxKey, jax, jax_key
+from .libstdcxx import libstdcxx
+from .numpy_streams import numpy, numpy_generator
 from .one_wave import torch_cuda_one_wave
 from .source import Source, per_sample
 from .torch_cpu import TorchCpu, torch_cpu
@@ -18,6 +20,9 @@ __all__ = [
     "brownian_tree",
     "jax",
     "jax_key",
+    "libstdcxx",
+    "numpy",
+    "numpy_generator",
     "per_sample",
     "torch_cpu",
     "torch_cpu_211",
