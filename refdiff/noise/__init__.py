@@ -3,6 +3,7 @@
 from .brownian import brownian_noise, brownian_tree
 from .jax import Jax, JaxKey, jax, jax_key
 from .libstdcxx import libstdcxx
+from .names import from_name
 from .numpy_streams import numpy, numpy_generator
 from .one_wave import torch_cuda_one_wave
 from .source import Source, per_sample
@@ -18,6 +19,7 @@ __all__ = [
     "TorchCuda",
     "brownian_noise",
     "brownian_tree",
+    "from_name",
     "jax",
     "jax_key",
     "libstdcxx",
