@@ -45,7 +45,7 @@ def theirs(oracle, seed, t0, t1, dtype):
     return query
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=seeds,
     ends=st.sampled_from([(0.03, 14.6), (14.6, 0.03), (0.0, 1.0), (0.1234567891, 7.0)]),
@@ -59,7 +59,7 @@ def test_any_queries_one_after_the_other(seed, ends, dtype, queries):
         assert same_bits(mine(ta, tb) + 0, other(ta, tb) + 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seed=seeds, dtype=st.sampled_from(DTYPES), queries=queries)
 def test_the_noise_sampler(seed, dtype, queries):
     mine = brownian_noise(seed, SHAPE, 0.03, 14.6, dtype)
@@ -107,7 +107,7 @@ def test_variance_is_the_length_and_increments_are_independent(ta, tb):
         assert abs((unit * after).mean()) < 5 / np.sqrt(n)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(queries=queries, order=st.randoms(use_true_random=False))
 def test_an_answer_depends_on_the_query_alone(queries, order):
     one, two = (brownian_tree(4, (5,), 0.03, 14.6) for _ in range(2))

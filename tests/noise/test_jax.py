@@ -103,7 +103,7 @@ def test_the_cipher_s_known_answers(counter, words, output):
 
 
 @pytest.mark.parametrize("width", [8, 16, 32, 64])
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 100, 1001])
+@pytest.mark.parametrize("count", [0, 1, 7, 100])
 def test_words(width, count):
     for partitionable in MODES:
         with mode(partitionable, True):
@@ -112,7 +112,7 @@ def test_words(width, count):
         assert same_bits(bits((0, 9), count, width), theirs)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     seed=seeds,
     shape=shapes,
@@ -142,8 +142,13 @@ def test_the_tails_in_float64():
     assert agree("normal", "float64", inverse.erf_inv(x), theirs)
 
 
-@settings(max_examples=50, deadline=None)
-@given(seed=seeds, count=st.integers(0, 5), number=st.integers(0, 2**32 - 1), x64=st.booleans())
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=seeds,
+    count=st.sampled_from([0, 1, 3]),
+    number=st.integers(0, 2**32 - 1),
+    x64=st.booleans(),
+)
 def test_keys(seed, count, number, x64):
     for partitionable in MODES:
         mine = noise.jax_key(seed, partitionable=partitionable, x64=x64)
