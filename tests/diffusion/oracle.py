@@ -135,6 +135,8 @@ def our_run(case, dtype=np.float32, dialect="diffusers", sampler=None, edit=None
 
 def first_stage(plan, i):
     """The row at or before i that begins a step: those after it need what it remembers."""
+    while getattr(plan.rows[i], "stage", 1) > 1:
+        i -= 1
     return i
 
 

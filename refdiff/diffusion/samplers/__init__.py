@@ -20,6 +20,7 @@ from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
 from refdiff.diffusion.samplers.flow import FlowPath
 from refdiff.diffusion.samplers.flow_euler import FlowEuler
+from refdiff.diffusion.samplers.flow_heun import FlowHeun
 from refdiff.diffusion.samplers.flow_lcm import FlowLcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
@@ -39,6 +40,7 @@ __all__ = [
     "Euler",
     "EulerAncestral",
     "FlowEuler",
+    "FlowHeun",
     "FlowLcm",
     "FlowPath",
     "Mended",

@@ -13,6 +13,7 @@ from refdiff.diffusion.samplers import (
     euler,
     euler_ancestral,
     flow_euler,
+    flow_heun,
     flow_lcm,
     pndm,
 )
@@ -26,6 +27,7 @@ ENTRIES: tuple[Entry, ...] = (
     euler.ENTRY,
     euler_ancestral.ENTRY,
     flow_euler.ENTRY,
+    flow_heun.ENTRY,
     flow_lcm.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
