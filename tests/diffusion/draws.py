@@ -34,11 +34,14 @@ RANGES = {
     "sigma_max": st.floats(3, 20),
     "shift": st.floats(0.3, 6),
     "shift_terminal": st.sampled_from([0.0, 0.02, 0.1]),
-    "mu": st.floats(-1, 2),
     "base_shift": st.floats(0, 1),
     "max_shift": st.floats(1, 2),
     "base_image_seq_len": st.integers(16, 256),
     "max_image_seq_len": st.integers(1024, 4096),
+    "solver_order": st.integers(1, 3),
+    "flow_shift": st.floats(0.5, 4),
+    "lambda_min_clipped": st.one_of(st.just(-float("inf")), st.floats(-6, -1)),
+    "mu": st.floats(-1, 2),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
     "s_churn": st.sampled_from([0.0, 0.7, 4.0, 30.0]),
     "s_tmin": st.floats(0, 0.5),
@@ -49,6 +52,7 @@ DRAWN_ELSEWHERE = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
     # at most one of these may be true: RESPACED below
     *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
+    *("use_lu_lambdas", "use_flow_sigmas"),
 }
 # only refdiff has these options: tests of their own
 BEYOND_DIFFUSERS = {"spacing", "sigmas", "image_seq_len"}
@@ -94,11 +98,14 @@ def cases(draw, class_name):
     config |= draw(st.fixed_dictionaries({}, optional=keys))
     if flags := [k for k in read if k in DRAWN_ELSEWHERE and k.startswith("use_")]:
         config |= draw(st.sampled_from([{}, {}, *({flag: True} for flag in flags)]))
+    shape = draw(SHAPES)
+    if "learned" in (config.get("variance_type") or ""):
+        shape = (shape[0], 3, *shape[2:])  # diffusers' solvers take the first three channels
     options = {k: value(k, s) for k, s in entry.options.items() if k not in BEYOND_DIFFUSERS}
     return Case(
         config,
         draw(st.integers(FEWEST_STEPS.get(class_name, 1), 24)),
-        draw(SHAPES),
+        shape,
         draw(st.integers(0, 2**16)),
         draw(st.fixed_dictionaries({}, optional=options)),
     )

@@ -16,9 +16,13 @@ from tests.diffusion.draws import CLASSES, Case, cases
 from tests.diffusion.oracle import disagreement, our_run, their_run
 
 # diffusers reads tensors by np.array, which NumPy 2 would like done differently
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    ),
+    # nor does it advise noise prediction any more
+    pytest.mark.filterwarnings("ignore:.*algorithm_type.* deprecated:FutureWarning"),
+]
 drawn = settings(
     max_examples=120,
     deadline=None,
@@ -29,7 +33,11 @@ drawn = settings(
 # rows that a run may start at: RePaint's and the like walk up and down, and start at the top
 STARTS_ANYWHERE = tuple(c for c in CLASSES if c not in ("PNDMScheduler",))
 # columns that a reader of the plan wants and no step reads, with these classes' defaults
-TOLD_ONLY = {"PNDMScheduler": {"alpha_bar"}, "EulerAncestralDiscreteScheduler": {"sigma_next"}}
+TOLD_ONLY = {
+    "PNDMScheduler": {"alpha_bar"},
+    "EulerAncestralDiscreteScheduler": {"sigma_next"},
+    "DPMSolverMultistepScheduler": {"sigma"},
+}
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -73,7 +81,7 @@ def test_whole_runs_agree(class_name):
         if isinstance(mine, ConfigError) or not all(np.isfinite(x).all() for x in other.xs):
             return  # MENDED says where diffusers breaks
         truth = our_run(case, np.float64)
-        assert disagreement(mine, other, truth, oracle.root_of_rounding(case)) < 1
+        assert disagreement(mine, other, truth, oracle.magnified(case, mine)) < 1
         # sqrt(sigma^2 + 1) of a sigma that is itself a root: two roots, each a step off in torch
         assert oracle.ulps(mine.init_noise_sigma, other.init_noise_sigma) <= 2
         assert_plans_agree(case)
@@ -104,7 +112,12 @@ def test_times_agree_for_every_number_of_steps(class_name, spacing):
     config = {"_class_name": class_name, "timestep_spacing": spacing, "num_train_timesteps": 100}
     for steps in range(4, 101):
         case = Case(config, steps, (1,), 0)
-        mine, other = oracle.ours(case)[1].timesteps, oracle.theirs(case).timesteps.numpy()
+        other = oracle.theirs(case).timesteps.numpy()
+        try:
+            mine = oracle.ours(case)[1].timesteps
+        except ConfigError:  # a multistep method divides by the distance of times
+            assert len(set(other)) < len(other)
+            continue
         assert len(mine) == len(other) and oracle.ulps(mine, other) <= 1
 
 
@@ -173,14 +186,15 @@ def test_runs_from_the_middle_agree(class_name):
         other = their_run(case, scheduler=scheduler, start=start, x=theirs)
         if not all(np.isfinite(x).all() for x in other.xs):
             return
-        mine = our_run(case, start=start, x=mine)
+        noised, mine = mine, our_run(case, start=start, x=mine)
         truth = our_run(
             case,
             np.float64,
             start=start,
             x=sampler.add_noise(plan, start, x0.astype(np.float64), eps.astype(np.float64)),
         )
-        assert disagreement(mine, other, truth, oracle.root_of_rounding(case)) < 1
+        magnified = oracle.magnified(case, mine, start=start, x=noised)
+        assert disagreement(mine, other, truth, magnified) < 1
 
     check()
 

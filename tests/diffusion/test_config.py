@@ -81,6 +81,8 @@ def test_the_tables_do_not_overlap(class_name):
         assert spec.accepts(spec.default), key
 
 
+# numbers that are hostile to every other key
+FITTING = {"lambda_min_clipped": (-1, -0.5)}
 HOSTILE = [
     float("nan"),
     float("inf"),
@@ -104,6 +106,8 @@ HOSTILE = [
 def test_hostile_values_are_refused_by_name(class_name):
     for key in READ[class_name]:
         for value in HOSTILE:
+            if isinstance(value, float | int) and value in FITTING.get(key, ()):
+                continue
             with pytest.raises(ConfigError, match=key) as refusal:
                 from_config({"_class_name": class_name, key: value})
             assert class_name in str(refusal.value)

@@ -15,6 +15,7 @@ from refdiff.diffusion.samplers.config import from_config, from_config_as, names
 from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
+from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
@@ -36,6 +37,7 @@ __all__ = [
     "Ddim",
     "Ddpm",
     "Difference",
+    "DpmMultistep",
     "Entry",
     "Euler",
     "EulerAncestral",

@@ -10,6 +10,7 @@ from typing import Any
 from refdiff.diffusion.samplers import (
     ddim,
     ddpm,
+    dpm_multistep,
     euler,
     euler_ancestral,
     flow_euler,
@@ -29,6 +30,7 @@ ENTRIES: tuple[Entry, ...] = (
     flow_euler.ENTRY,
     flow_heun.ENTRY,
     flow_lcm.ENTRY,
+    dpm_multistep.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -89,6 +89,31 @@ DIALECTS = (
         "x0 of x_hat as if its sigma were still the one before churn",
         "x0 of x_hat with sigma_hat",
     ),
+    Difference(
+        "dpm++: the third order",
+        "the second derivative counts half, which leaves a method of second order",
+        "it counts whole: third order",
+    ),
+    Difference(
+        "dpm++: the third order of sde-dpmsolver++",
+        "1/2 is added in the second derivative's coefficient",
+        "1/2 is subtracted, as the integral has it",
+    ),
+    Difference(
+        "dpm++: times of sigmas that are spaced by themselves",
+        "whole: rounded with karras and lu, unless the schedule is the cosine one, else truncated",
+        "fractional, as sigma has them",
+    ),
+    Difference(
+        "dpm++: lu sigmas",
+        "between ends whose logarithms are rounded to float32",
+        "between the schedule's own ends",
+    ),
+    Difference(
+        "dpm++: trailing spacing below lambda_min_clipped",
+        "T / steps apart, and so fewer times than steps",
+        "as many times as steps",
+    ),
 )
 
 
@@ -158,5 +183,30 @@ MENDED = (
         "pndm: a run that starts in the middle",
         "takes the second call for the repeated one, and is a step of noise off from there on",
         "starts afresh at any row",
+    ),
+    Mended(
+        "dpm++: a last step of no length (karras and the like with sigma_min)",
+        "0 / 0 with heun or third order",
+        "x stays as it is",
+    ),
+    Mended(
+        "dpm++: third order of sde-dpmsolver",
+        "UnboundLocalError at the third step",
+        "ConfigError",
+    ),
+    Mended(
+        "dpm++: variance_type learned, learned_range",
+        "takes the first three channels of the model's output, whatever x has",
+        "takes as many as x has",
+    ),
+    Mended(
+        "dpm++: two spacings of sigma, lu or flow beside another",
+        "takes one of them in silence; with flow, NaN",
+        "ConfigError",
+    ),
+    Mended(
+        "dpm++: lambda_min_clipped above every lambda of the schedule",
+        "samples at times below 0, or not at all",
+        "ConfigError",
     ),
 )

@@ -1,8 +1,10 @@
-"""The two scalings of x that samplers work in, and what follows from each.
+"""The scalings of x that samplers work in, and what follows from each.
 
 Variance preserving: x = sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) eps, as the model sees it.
 Variance exploding:  x = x0 + sigma eps, divided by sqrt(sigma^2 + 1) for the model; this is the
 other x divided by sqrt(alpha_bar) (2206.00364, table 1).
+Mixing: x = alpha x0 + std eps with any alpha and std, as the model sees it: variance preserving
+where alpha^2 + std^2 = 1, a straight flow (2210.02747) where alpha + std = 1.
 """
 
 from typing import Any, Protocol
@@ -20,6 +22,18 @@ class AlphaBarRow(Row, Protocol):
     @property
     def alpha_bar(self) -> float:
         """Share of the data's variance in x."""
+
+
+class MixedRow(Row, Protocol):
+    """A row that knows what x = alpha x0 + std eps is made of at its time t."""
+
+    @property
+    def alpha(self) -> float:
+        """How much of the data is in x."""
+
+    @property
+    def std(self) -> float:
+        """How much noise is in x."""
 
 
 class NoisyRow(Row, Protocol):
@@ -66,6 +80,23 @@ class VariancePreserving(OneOutput):
         return q_sample(x0, eps, plan.rows[i].alpha_bar)
 
     def scale_input(self, plan: Plan[AlphaBarRow], i: int, x: Array) -> Array:
+        """x itself: the model knows this scaling. x [N,C,H,W] -> [N,C,H,W]"""
+        return x
+
+
+class Mixing(OneOutput):
+    """Start, noising and input of the samplers whose rows say alpha and std."""
+
+    def init_noise_sigma(self, plan: Plan[MixedRow]) -> float:
+        """1: where the plan begins, hardly any data are left."""
+        return 1.0
+
+    def add_noise(self, plan: Plan[MixedRow], i: int, x0: Array, eps: Array) -> Array:
+        """x0 noised to the level at which row i begins. x0 [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""
+        row = plan.rows[i]
+        return row.alpha * x0 + row.std * eps
+
+    def scale_input(self, plan: Plan[MixedRow], i: int, x: Array) -> Array:
         """x itself: the model knows this scaling. x [N,C,H,W] -> [N,C,H,W]"""
         return x
 

@@ -25,9 +25,15 @@ def beta(first: float, last: float, count: int) -> NDArray[np.float64]:
     return last + betaincinv(0.6, 0.6, 1 - np.linspace(0, 1, count)) * (first - last)
 
 
+def uniform_lambda(first: float, last: float, count: int) -> NDArray[np.float64]:
+    """Equal steps of lambda = -log(sigma) (2206.00927, section 3.4), `exponential`: -> [count]"""
+    return exponential(first, last, count)
+
+
 # the keys of a scheduler_config.json that ask for one
 FLAGS: dict[str, Respacing] = {
     "use_karras_sigmas": karras,
     "use_exponential_sigmas": exponential,
     "use_beta_sigmas": beta,
+    "use_lu_lambdas": uniform_lambda,
 }

@@ -22,21 +22,8 @@ def spaced(
     Only leading heeds the offset.
     Raises ConfigError unless steps is an integer from 1 to T.
     """
-    T = len(schedule)
-    check_steps(steps, T)
-    match spacing:
-        case "leading":
-            return np.arange(steps, dtype=np.float64)[::-1] * (T // steps) + offset
-        case "trailing" if schedule.dialect == "diffusers":
-            # the end point 0 slips in by rounding for some counts, 61 of 1000 say, as t = -1
-            return np.round(np.arange(T, 0, -T / steps)) - 1
-        case "trailing":
-            return np.round(T - np.arange(steps) * (T / steps)) - 1
-        case "linspace":
-            return np.linspace(0, T - 1, steps)[::-1]
-    raise ConfigError(
-        f"timestep_spacing is {spacing!r}, expected one of {list(get_args(Spacing))}: choose one"
-    )
+    check_steps(steps, len(schedule))
+    return spread(schedule, steps, spacing, offset, len(schedule))
 
 
 def check_steps(steps: int, T: int) -> None:
@@ -46,6 +33,29 @@ def check_steps(steps: int, T: int) -> None:
             f"{steps!r} steps were asked for, expected an integer from 1 to {T}, the length of "
             "the noise schedule: choose such a number"
         )
+
+
+def spread(
+    schedule: NoiseSchedule, steps: int, spacing: Spacing, offset: int, top: int
+) -> NDArray[np.float64]:
+    """As `spaced`, unchecked, and over the schedule's times below `top` only: -> [steps]
+
+    diffusers' trailing times keep T/steps apart, and are fewer below a lower top.
+    """
+    T = len(schedule)
+    match spacing:
+        case "leading":
+            return np.arange(steps, dtype=np.float64)[::-1] * (top // steps) + offset
+        case "trailing" if schedule.dialect == "diffusers":
+            # the end point 0 slips in by rounding for some counts, 61 of 1000 say, as t = -1
+            return np.round(np.arange(top, 0, -T / steps)) - 1
+        case "trailing":
+            return np.round(top - np.arange(steps) * (top / steps)) - 1
+        case "linspace":
+            return np.linspace(0, top - 1, steps)[::-1]
+    raise ConfigError(
+        f"timestep_spacing is {spacing!r}, expected one of {list(get_args(Spacing))}: choose one"
+    )
 
 
 def whole(times: NDArray[np.float64], schedule: NoiseSchedule) -> NDArray[np.int64]:
