@@ -174,8 +174,9 @@ def test_flux_loads_without_a_picture_and_plans_with_one():
     ("more", "options", "word"),
     [
         ({}, {"mu": 1.0, "image_seq_len": 256}, "leave one out"),
-        ({"time_shift_type": "linear"}, {"mu": 0.0}, "above 0"),
-        ({"time_shift_type": "linear"}, {"mu": -1.0}, "above 0"),
+        ({"time_shift_type": "linear"}, {"mu": 0.0}, "at least 0.001"),
+        ({"time_shift_type": "linear"}, {"mu": -1.0}, "at least 0.001"),
+        ({}, {"mu": -7.0}, "at least 0.001"),
         ({"base_image_seq_len": 4096}, {"image_seq_len": 256}, "two lengths"),
         ({"prediction_type": "epsilon"}, {"mu": 1.0}, "flow_prediction"),
         ({"shift": 0.0}, {"mu": 1.0}, "shift"),

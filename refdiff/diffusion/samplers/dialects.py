@@ -160,8 +160,8 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "flow_euler, flow_lcm: time_shift_type linear with mu of 0 or below",
-        "divides by 0, or leads out of [0, 1]",
+        "flow_euler, flow_heun, flow_lcm: shifts below 0.001, as of a linear mu of 0",
+        "divides by 0 or nearly so, or leads out of [0, 1]",
         "ConfigError",
     ),
     Mended(
