@@ -68,6 +68,11 @@ def walk(
     return Walk(np.array(sigmas), ys, x)
 
 
+def begins_a_step(row: Any) -> bool:
+    """Whether x is on the sampler's path where the row begins, not inside a step of many calls."""
+    return bool(getattr(row, "begins", True)) and getattr(row, "stage", 1) == 1
+
+
 def drawn(seed: int, shape: tuple[int, ...]) -> Callable[[int], Array]:
     """Noise for each row by itself: the same whatever else is drawn."""
     return lambda i: np.random.default_rng([seed, i]).standard_normal(shape)

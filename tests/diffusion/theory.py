@@ -14,7 +14,7 @@ import numpy as np
 from refdiff.diffusion.samplers import from_config
 from refdiff.diffusion.samplers.catalogue import BY_NAME
 from refdiff.diffusion.samplers.flow import StraightFlow
-from refdiff.diffusion.trial import MIXTURE, STARTS, walk
+from refdiff.diffusion.trial import MIXTURE, STARTS, begins_a_step, walk
 
 T = 4096
 LINEAR = {
@@ -82,11 +82,6 @@ CLAIMS = (
 )
 
 
-def begins_a_step(plan, i):
-    """Whether x is on the sampler's path at row i, rather than inside a step of several calls."""
-    return getattr(plan.rows[i], "begins", True)
-
-
 def error(claim, steps):
     """Distance from the exact flow, in one run; and the calls of the model."""
     sampler = claim.sampler()
@@ -98,7 +93,7 @@ def error(claim, steps):
         end = float(sampler.schedule.sigmas[0])
         exact, found = MIXTURE.flow(done.ys[0], done.sigmas[0], end), done.end
     else:
-        rows = [i for i in range(len(plan)) if begins_a_step(plan, i)]
+        rows = [i for i in range(len(plan)) if begins_a_step(plan.rows[i])]
         if claim.where == "quarter":
             target = float(sampler.schedule.sigmas[T // 4 - 1])
             rows = [i for i in rows if abs(done.sigmas[i] / target - 1) < 1e-9]

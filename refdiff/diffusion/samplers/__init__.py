@@ -28,6 +28,7 @@ from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
 from refdiff.diffusion.samplers.flow import FlowPath
 from refdiff.diffusion.samplers.flow_euler import FlowEuler
+from refdiff.diffusion.samplers.flow_heun import FlowHeun
 from refdiff.diffusion.samplers.flow_lcm import FlowLcm
 from refdiff.diffusion.samplers.ipndm import Ipndm
 from refdiff.diffusion.samplers.lcm import Lcm
@@ -53,6 +54,7 @@ __all__ = [
     "Euler",
     "EulerAncestral",
     "FlowEuler",
+    "FlowHeun",
     "FlowLcm",
     "FlowPath",
     "Ipndm",

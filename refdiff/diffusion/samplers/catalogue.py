@@ -18,6 +18,7 @@ from refdiff.diffusion.samplers import (
     euler_ancestral,
     euler_cfg_pp,
     flow_euler,
+    flow_heun,
     flow_lcm,
     ipndm,
     lcm,
@@ -45,6 +46,7 @@ ENTRIES: tuple[Entry, ...] = (
     unclip.ENTRY,
     dpm_multistep.ENTRY,
     flow_euler.ENTRY,
+    flow_heun.ENTRY,
     flow_lcm.ENTRY,
     consistency.ENTRY,
 )

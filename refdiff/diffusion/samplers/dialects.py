@@ -92,6 +92,16 @@ DIALECTS = (
         "sigma stays the noise's share; t counts from the noise, and what the model says is -v",
     ),
     Difference(
+        "flow_heun: churn",
+        "noise as for x0 + sigma eps, and the slope shrunk by sigma / sigma_hat",
+        "ConfigError: no published formula",
+    ),
+    Difference(
+        "flow_heun: slopes",
+        "(x - x0) / sigma, whose difference rounds",
+        "what the model says",
+    ),
+    Difference(
         "euler, euler_a: linspace times",
         "rounded to float32",
         "float64",
@@ -198,8 +208,8 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "flow_euler, flow_lcm: time_shift_type linear with mu of 0 or below",
-        "divides by 0, or leads out of [0, 1]",
+        "flow_euler, flow_heun, flow_lcm: shifts below 0.001, as of a linear mu of 0",
+        "divides by 0 or nearly so, or leads out of [0, 1]",
         "ConfigError",
     ),
     Mended(
@@ -211,6 +221,11 @@ MENDED = (
         "flow_euler, flow_heun, flow_lcm: more steps than num_train_timesteps",
         "taken",
         "ConfigError",
+    ),
+    Mended(
+        "flow_heun: a run that starts at a second stage",
+        "takes it for a first one of no length, and goes on a call late",
+        "leaves x as it is, and starts afresh at the next row",
     ),
     Mended(
         "pndm: a run that starts in the middle",

@@ -21,6 +21,8 @@ from refdiff.diffusion.schedule import PRECISION
 from refdiff.diffusion.types import Array, Dialect
 from refdiff.errors import ConfigError
 
+LEAST_SHIFT = 1e-3  # a shift of 0 would put all sigmas but the first at 0
+
 
 def shifted(sigma: Array, shift: float) -> Array:
     """sigma at `shift` times the odds sigma / (1 - sigma) (2403.03206, eq. 23): [*] -> [*]"""
@@ -86,13 +88,14 @@ class FlowPath:
 
 
 def dynamic_shift(mu: float, kind: str) -> float:
-    """The shift that mu stands for: "exponential" e^mu, "linear" mu itself, above 0."""
-    if kind == "linear" and not mu > 0:
+    """The shift that mu stands for, at least LEAST_SHIFT: "exponential" e^mu, "linear" mu."""
+    shift = math.exp(mu) if kind == "exponential" else mu
+    if not shift >= LEAST_SHIFT:
         raise ConfigError(
-            f"mu is {mu!r} with time_shift_type linear, expected a number above 0: give a larger "
-            "one or set time_shift_type to exponential"
+            f"mu is {mu!r}, which with time_shift_type {kind} is a shift of {shift:g}, expected "
+            f"one of at least {LEAST_SHIFT:g}: give a larger mu"
         )
-    return math.exp(mu) if kind == "exponential" else mu
+    return shift
 
 
 class FlowRow(Row, Protocol):

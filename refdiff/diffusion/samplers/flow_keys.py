@@ -1,7 +1,7 @@
 """The keys that the samplers of rectified flow share, and the path that is built of them."""
 
 from refdiff.diffusion.samplers.build import respacing_of
-from refdiff.diffusion.samplers.flow import FlowPath, dynamic_shift
+from refdiff.diffusion.samplers.flow import LEAST_SHIFT, FlowPath, dynamic_shift
 from refdiff.diffusion.samplers.keys import RESPACED, Values, choice, flag, integer, number
 from refdiff.diffusion.schedule import MAX_STEPS
 from refdiff.diffusion.types import Dialect
@@ -9,7 +9,7 @@ from refdiff.errors import ConfigError
 
 SHIFT = {
     "num_train_timesteps": integer(1000, 1, MAX_STEPS),
-    "shift": number(1.0, 0, 1e6),
+    "shift": number(1.0, LEAST_SHIFT, 1e6, least=True),
 }
 # the mean of log-odds that a picture of so many tokens is sampled at: a line through two points
 DYNAMIC = {

@@ -85,14 +85,14 @@ class Ipndm(Deterministic, VariancePreserving):
         """alpha_s x0 + sigma_s eps, with x0 = (x - sigma eps) / alpha and eps the blend.
 
         x [N,C,H,W], out [N,C,H,W] -> [N,C,H,W]
-        Of pure noise, alpha = 0, v says x0 = -v. diffusers has 0 there: (x - eps) / 1e-8.
+        Of pure noise, alpha = 0, v says x0 = -v. diffusers divides x - eps by 1e-8 there.
         """
         row = plan.rows[i]
         eps, memory = adams_bashforth(x, row.sigma * x + row.alpha * out, memory)
-        if row.alpha > 0:
-            x0: Array = (x - row.sigma * eps) / row.alpha
+        if row.alpha == 0 and self.dialect == "paper":
+            x0 = -out
         else:
-            x0 = -out if self.dialect == "paper" else 0 * out
+            x0 = (x - row.sigma * eps) / max(row.alpha, 1e-8)
         return row.alpha_s * x0 + row.sigma_s * eps, memory
 
 
