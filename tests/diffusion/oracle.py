@@ -12,6 +12,7 @@ import torch
 
 from refdiff.diffusion import rounded
 from refdiff.diffusion.samplers import from_config
+from refdiff.diffusion.trial import begins_a_step
 
 
 def made(config):
@@ -182,7 +183,7 @@ def our_run(case, dtype=np.float32, dialect="diffusers", sampler=None, edit=None
 
 def first_stage(plan, i):
     """The row at or before i that begins a step: those after it need what it remembers."""
-    while not getattr(plan.rows[i], "begins", True):
+    while not begins_a_step(plan.rows[i]):
         i -= 1
     return i
 
