@@ -37,7 +37,7 @@ def speaking(sampler):
     return says
 
 
-NOISY = ("ddpm", "euler_a", "lcm", "tcd", "unclip", "consistency")
+NOISY = ("ddpm", "euler_a", "kdpm2_a", "lcm", "tcd", "unclip", "consistency")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -51,6 +51,8 @@ CLAIMS = (
     Claim("PNDM, improved opening", "pndm", 2, {**TRAILING, "skip_prk_steps": True}, {}, "quarter"),
     Claim("PNDM, Runge-Kutta opening", "pndm", 2, TRAILING, {}, "quarter"),
     Claim("Euler", "euler", 1, KARRAS),
+    Claim("Heun", "heun", 2, KARRAS),
+    Claim("DPM-Solver-2 (k-diffusion)", "kdpm2", 2, KARRAS),
     Claim("RES, multistep", "res_multistep", 2, KARRAS),
     Claim("DPM-Solver-fast", "dpm_fast", 3, where="end"),
     *(
