@@ -34,6 +34,8 @@ RANGES = {
     "original_inference_steps": st.integers(24, 50),
     "timestep_scaling": st.floats(0.1, 20),
     "strength": st.floats(0.6, 1),
+    "jump_length": st.integers(1, 6),
+    "jump_n_sample": st.integers(1, 3),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
 }
 DRAWN_ELSEWHERE = {
@@ -41,6 +43,8 @@ DRAWN_ELSEWHERE = {
     # at most one of these may be true: RESPACED below
     *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
 }
+# made by oracle.options, for they have x's shape
+PICTURES = {"original_image", "mask"}
 # only refdiff has these options: tests of their own
 BEYOND_DIFFUSERS = {"spacing", "sigmas"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
@@ -91,7 +95,8 @@ def cases(draw, class_name):
     config |= draw(st.fixed_dictionaries({}, optional=keys))
     if flags := [k for k in read if k in DRAWN_ELSEWHERE and k.startswith("use_")]:
         config |= draw(st.sampled_from([{}, {}, *({flag: True} for flag in flags)]))
-    options = {k: value(k, s) for k, s in entry.options.items() if k not in BEYOND_DIFFUSERS}
+    beyond = BEYOND_DIFFUSERS | PICTURES
+    options = {k: value(k, s) for k, s in entry.options.items() if k not in beyond}
     return Case(
         config,
         draw(st.integers(FEWEST_STEPS.get(class_name, 1), 24)),

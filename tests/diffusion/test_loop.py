@@ -15,7 +15,11 @@ CONFIG = {"beta_schedule": "scaled_linear", "skip_prk_steps": True, "timestep_sp
 
 def made(name):
     """The sampler, of as much of CONFIG as it takes."""
-    return from_config_as(fitting(CONFIG, BY_NAME[name].class_name), name)
+    entry = BY_NAME[name]
+    inpaints = (
+        {"original_image": latents(3), "mask": np.eye(4, 5)} if "mask" in entry.options else {}
+    )
+    return from_config_as(fitting(CONFIG, entry.class_name), name, **inpaints)
 
 
 def latents(seed=0, dtype=np.float32):
@@ -42,7 +46,7 @@ def test_a_walk(name, dtype):
     assert [s.i for s in steps] == list(range(len(plan)))
     assert [s.t for s in steps] == plan.timesteps.tolist()
     assert asked == [i for i in range(len(plan)) if sampler.needs_noise(plan, i)]
-    assert bool(asked) == (name in ("ddpm", "euler_a", "lcm", "tcd", "unclip"))
+    assert bool(asked) == (name in ("ddpm", "euler_a", "lcm", "tcd", "unclip", "repaint"))
     for s in steps:
         assert s.x_in.dtype == s.out.dtype == s.x_prev.dtype == dtype
         np.testing.assert_array_equal(s.out, model(s.x_in, s.t))

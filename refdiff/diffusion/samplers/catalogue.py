@@ -16,6 +16,7 @@ from refdiff.diffusion.samplers import (
     ipndm,
     lcm,
     pndm,
+    repaint,
     tcd,
     unclip,
 )
@@ -33,6 +34,7 @@ ENTRIES: tuple[Entry, ...] = (
     lcm.ENTRY,
     tcd.ENTRY,
     unclip.ENTRY,
+    repaint.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}
