@@ -45,6 +45,8 @@ RANGES = {
     "max_shift": st.floats(1, 2),
     "base_image_seq_len": st.integers(16, 256),
     "max_image_seq_len": st.integers(1024, 4096),
+    "jump_length": st.integers(1, 6),
+    "jump_n_sample": st.integers(1, 3),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
     "s_churn": st.sampled_from([0.0, 0.7, 4.0, 30.0]),
     "s_tmin": st.floats(0, 0.5),
@@ -59,6 +61,8 @@ DRAWN_ELSEWHERE = {
     *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
     *("use_lu_lambdas", "use_flow_sigmas"),
 }
+# made by oracle.options, for they have x's shape
+PICTURES = {"original_image", "mask"}
 # only refdiff has these options: tests of their own
 BEYOND_DIFFUSERS = {"spacing", "sigmas", "image_seq_len"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
@@ -112,7 +116,8 @@ def cases(draw, class_name):
     shape = draw(SHAPES)
     if "learned" in (config.get("variance_type") or ""):
         shape = (shape[0], 3, *shape[2:])  # diffusers' solvers take the first three channels
-    options = {k: value(k, s) for k, s in entry.options.items() if k not in BEYOND_DIFFUSERS}
+    beyond = BEYOND_DIFFUSERS | PICTURES
+    options = {k: value(k, s) for k, s in entry.options.items() if k not in beyond}
     return Case(
         config,
         draw(st.integers(FEWEST_STEPS.get(class_name, 1), 24)),

@@ -162,7 +162,7 @@ def test_another_sampler_from_the_same_config(origin, target):
             from_config_as(config, target).plan(12)
         return
     for given_config in (config, dict(first.config)):
-        sampler = from_config_as(given_config, target)
+        sampler = from_config_as(given_config, target, **oracle.options(case))
         mine, truth = (our_run(case, dtype, sampler=sampler) for dtype in (np.float32, np.float64))
         assert disagreement(mine, other, truth) < 1
 

@@ -16,7 +16,11 @@ CONFIG = {"beta_schedule": "scaled_linear", "skip_prk_steps": True, "timestep_sp
 
 def made(name):
     """The sampler, of as much of CONFIG as it takes."""
-    return from_config_as(fitting(CONFIG, BY_NAME[name].class_name), name)
+    entry = BY_NAME[name]
+    inpaints = (
+        {"original_image": latents(3), "mask": np.eye(4, 5)} if "mask" in entry.options else {}
+    )
+    return from_config_as(fitting(CONFIG, entry.class_name), name, **inpaints)
 
 
 def latents(seed=0, dtype=np.float32):
@@ -37,7 +41,7 @@ def speaking(sampler):
     return says
 
 
-NOISY = ("ddpm", "euler_a", "kdpm2_a", "lcm", "tcd", "unclip", "consistency")
+NOISY = ("ddpm", "euler_a", "kdpm2_a", "lcm", "tcd", "unclip", "consistency", "repaint")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

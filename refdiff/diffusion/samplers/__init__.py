@@ -34,6 +34,7 @@ from refdiff.diffusion.samplers.ipndm import Ipndm
 from refdiff.diffusion.samplers.lcm import Lcm
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
+from refdiff.diffusion.samplers.repaint import RePaint
 from refdiff.diffusion.samplers.tcd import Tcd
 from refdiff.diffusion.samplers.unclip import UnClip
 
@@ -62,6 +63,7 @@ __all__ = [
     "Mended",
     "Plan",
     "Pndm",
+    "RePaint",
     "Sampler",
     "Tcd",
     "UnClip",

@@ -25,6 +25,7 @@ from refdiff.diffusion.samplers import (
     kdpm2,
     lcm,
     pndm,
+    repaint,
     res_multistep,
     tcd,
     unclip,
@@ -54,6 +55,7 @@ ENTRIES: tuple[Entry, ...] = (
     flow_heun.ENTRY,
     flow_lcm.ENTRY,
     consistency.ENTRY,
+    repaint.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -102,6 +102,12 @@ DIALECTS = (
         "what the model says",
     ),
     Difference(
+        "repaint: where a climb leads",
+        "by betas that are T // steps - 1 training steps late, to more noise than the next call "
+        "is told of",
+        "from the level of x to that of the next call",
+    ),
+    Difference(
         "euler, euler_a: linspace times",
         "rounded to float32",
         "float64",
@@ -155,7 +161,7 @@ class Mended(NamedTuple):
 
 MENDED = (
     Mended(
-        "ddim: eta = 1 out of alpha_bar = 0",
+        "ddim, repaint: eta = 1 out of alpha_bar = 0",
         "takes the root of rounding, up to 3e-4 of noise where there should be none, or NaN",
         "takes the root of what is not below 0: never NaN",
     ),
@@ -170,9 +176,19 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "unclip, ipndm: more steps than num_train_timesteps",
-        "takes them, unclip some times twice",
+        "unclip, ipndm, repaint: more steps than num_train_timesteps",
+        "takes them, unclip some times twice, or in repaint as many as there are",
         "ConfigError",
+    ),
+    Mended(
+        "repaint: the noise of a climb",
+        "drawn anew for each training step of it, after that of the step before",
+        "drawn once for the step and the climb together, which has the same distribution",
+    ),
+    Mended(
+        "repaint: trained_betas in a list, as every scheduler_config.json has them",
+        "TypeError",
+        "takes them",
     ),
     Mended(
         "ipndm: trained_betas, its sigmas, that do not fall, or are not one more than the steps",
