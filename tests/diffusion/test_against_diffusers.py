@@ -21,6 +21,9 @@ pytestmark = [
     pytest.mark.filterwarnings(
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
     ),
+    pytest.mark.filterwarnings(
+        "ignore:__array_wrap__ must accept context and return_scalar:DeprecationWarning"
+    ),
     # nor does it advise noise prediction any more
     pytest.mark.filterwarnings("ignore:.*algorithm_type.* deprecated:FutureWarning"),
 ]
@@ -38,6 +41,7 @@ TOLD_ONLY = {
     "PNDMScheduler": {"alpha_bar"},
     "EulerAncestralDiscreteScheduler": {"sigma_next"},
     "DPMSolverMultistepScheduler": {"sigma"},
+    "DEISMultistepScheduler": {"sigma", "sigma_next"},
 }
 SD15 = {
     "_class_name": "PNDMScheduler",

@@ -14,6 +14,7 @@ from refdiff.diffusion.samplers.catalogue import ENTRIES, IGNORED, NEUTRAL, READ
 from refdiff.diffusion.samplers.config import from_config, from_config_as, names
 from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddpm import Ddpm
+from refdiff.diffusion.samplers.deis import Deis
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
 from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
@@ -32,6 +33,7 @@ __all__ = [
     "AnySampler",
     "Ddim",
     "Ddpm",
+    "Deis",
     "Difference",
     "DpmMultistep",
     "Entry",

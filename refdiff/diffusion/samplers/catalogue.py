@@ -10,6 +10,7 @@ from typing import Any
 from refdiff.diffusion.samplers import (
     ddim,
     ddpm,
+    deis,
     dpm_multistep,
     euler,
     euler_ancestral,
@@ -25,6 +26,7 @@ ENTRIES: tuple[Entry, ...] = (
     euler.ENTRY,
     euler_ancestral.ENTRY,
     dpm_multistep.ENTRY,
+    deis.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}
