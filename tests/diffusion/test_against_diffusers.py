@@ -22,6 +22,9 @@ pytestmark = [
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
     ),
     pytest.mark.filterwarnings("ignore:The `set_alpha_to_zero` argument is deprecated"),
+    pytest.mark.filterwarnings(
+        "ignore:__array_wrap__ must accept context and return_scalar:DeprecationWarning"
+    ),
     # nor does it advise noise prediction any more
     pytest.mark.filterwarnings("ignore:.*algorithm_type.* deprecated:FutureWarning"),
 ]
@@ -40,6 +43,7 @@ TOLD_ONLY = {
     "EulerAncestralDiscreteScheduler": {"sigma_next"},
     "CMStochasticIterativeScheduler": {"sigma"},
     "DPMSolverMultistepScheduler": {"sigma"},
+    "DEISMultistepScheduler": {"sigma", "sigma_next"},
     "DDPMScheduler": {"log_small", "log_large"},
     "UnCLIPScheduler": {"log_small", "log_large"},
 }

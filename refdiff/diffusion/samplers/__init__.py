@@ -21,6 +21,7 @@ from refdiff.diffusion.samplers.config import (
 from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddim_inverse import DdimInverse
 from refdiff.diffusion.samplers.ddpm import Ddpm
+from refdiff.diffusion.samplers.deis import Deis
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
 from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
@@ -49,6 +50,7 @@ __all__ = [
     "Ddim",
     "DdimInverse",
     "Ddpm",
+    "Deis",
     "Difference",
     "DpmMultistep",
     "Entry",

@@ -12,6 +12,7 @@ from refdiff.diffusion.samplers import (
     ddim,
     ddim_inverse,
     ddpm,
+    deis,
     dpm_fast,
     dpm_multistep,
     euler,
@@ -56,6 +57,7 @@ ENTRIES: tuple[Entry, ...] = (
     flow_lcm.ENTRY,
     consistency.ENTRY,
     repaint.ENTRY,
+    deis.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

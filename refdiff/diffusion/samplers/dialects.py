@@ -147,6 +147,11 @@ DIALECTS = (
         "T / steps apart, and so fewer times than steps",
         "as many times as steps",
     ),
+    Difference(
+        "deis: times of sigmas that are spaced by themselves",
+        "whole: rounded with karras, else truncated",
+        "fractional, as sigma has them",
+    ),
 )
 
 
@@ -271,6 +276,11 @@ MENDED = (
     Mended(
         "dpm++: lambda_min_clipped above every lambda of the schedule",
         "samples at times below 0, or not at all",
+        "ConfigError",
+    ),
+    Mended(
+        "deis: flow sigmas beside another spacing of sigma",
+        "NaN, or a path that is neither",
         "ConfigError",
     ),
 )

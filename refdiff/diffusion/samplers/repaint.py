@@ -27,7 +27,7 @@ from refdiff.diffusion.samplers.keys import Values, flag, integer, number, sched
 from refdiff.diffusion.samplers.levels import alpha_bar_at, refuse_undefined, with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.resampling import climbs, walk
-from refdiff.diffusion.samplers.timesteps import refuse_steps
+from refdiff.diffusion.samplers.timesteps import check_steps
 from refdiff.diffusion.schedule import MAX_STEPS, NoiseSchedule
 from refdiff.diffusion.types import Array, Dialect
 from refdiff.errors import ConfigError
@@ -66,7 +66,7 @@ class RePaint(VariancePreserving):
 
     def plan(self, steps: int) -> Plan[RePaintRow]:
         """One row a call, steps of them and (repeats - 1) * jump more for each stretch."""
-        refuse_steps(steps, len(self.schedule))
+        check_steps(steps, len(self.schedule))
         k = len(self.schedule) // steps
         at = walk(steps, self.jump, self.repeats)
         t, s = at * k, np.maximum((at - 1) * k, -1)
