@@ -55,7 +55,7 @@ DRAWN_ELSEWHERE = {
     *("use_lu_lambdas", "use_flow_sigmas"),
 }
 # only refdiff has these options: tests of their own
-BEYOND_DIFFUSERS = {"spacing", "sigmas", "image_seq_len"}
+BEYOND_DIFFUSERS = {"spacing", "sigmas", "rho", "image_seq_len"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
 
 

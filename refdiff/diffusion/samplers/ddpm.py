@@ -7,6 +7,7 @@ import numpy as np
 
 from refdiff.diffusion.prediction import X0
 from refdiff.diffusion.process import posterior_coefficients
+from refdiff.diffusion.samplers.beyond import SPACING
 from refdiff.diffusion.samplers.build import common, correction_of
 from refdiff.diffusion.samplers.correction import Correction, keep
 from refdiff.diffusion.samplers.entry import Entry
@@ -113,4 +114,5 @@ ENTRY = Entry(
         **EPS_X0_V,
         "variance_type": choice("fixed_small", "fixed_small_log", "fixed_large"),
     },
+    options=SPACING,
 )

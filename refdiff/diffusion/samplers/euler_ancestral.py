@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refdiff.diffusion.samplers.build import common
+from refdiff.diffusion.samplers.beyond import SIGMAS, SPACING
+from refdiff.diffusion.samplers.build import common, respacing_of
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
 from refdiff.diffusion.samplers.keys import EPS_V, LINSPACE, ZERO_SNR, Values, schedule_keys
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
+from refdiff.diffusion.samplers.respacing import Respacing
 from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings, slope
 from refdiff.diffusion.samplers.timesteps import Spacing
 from refdiff.diffusion.schedule import NoiseSchedule
@@ -42,10 +44,11 @@ class EulerAncestral(Stochastic, VarianceExploding):
     prediction: str = "epsilon"
     spacing: Spacing = "linspace"
     offset: int = 0
+    respacing: Respacing | None = None
 
     def plan(self, steps: int) -> Plan[EulerAncestralRow]:
         """One row a step; the last leads to sigma 0 and adds no noise."""
-        t, path = grid(self.schedule, steps, self.spacing, self.offset)
+        t, path = grid(self.schedule, steps, self.spacing, self.offset, self.respacing)
         sigma, sigma_next = path[:-1], path[1:]
         with np.errstate(invalid="ignore"):  # where sigma rises, tabulate refuses the plan
             up = np.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
@@ -79,7 +82,7 @@ class EulerAncestral(Stochastic, VarianceExploding):
 
 
 def _build(c: Values, dialect: Dialect) -> EulerAncestral:
-    return EulerAncestral(**common(c, dialect))
+    return EulerAncestral(**common(c, dialect), respacing=respacing_of(c))
 
 
 ENTRY = Entry(
@@ -89,4 +92,5 @@ ENTRY = Entry(
     order=1,
     good_for="variety: fresh noise in every step",
     read={**schedule_keys(), **ZERO_SNR, **LINSPACE, **EPS_V},
+    options={**SPACING, **SIGMAS},
 )
