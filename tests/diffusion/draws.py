@@ -64,7 +64,7 @@ DRAWN_ELSEWHERE = {
 # made by oracle.options, for they have x's shape
 PICTURES = {"original_image", "mask"}
 # only refdiff has these options: tests of their own
-BEYOND_DIFFUSERS = {"spacing", "sigmas", "image_seq_len"}
+BEYOND_DIFFUSERS = {"spacing", "sigmas", "rho", "image_seq_len"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
 
 

@@ -250,7 +250,7 @@ def test_other_refused_plans():
     with pytest.raises(ConfigError, match="eta"):
         Ddim(from_config(SDXL).schedule, eta=1.5)
     with pytest.raises(ConfigError, match="spacing"):
-        Ddim(from_config(SDXL).schedule, spacing="quad").plan(5)
+        Ddim(from_config(SDXL).schedule, spacing="cubic").plan(5)
 
 
 def test_the_dialects_differ_where_the_table_says():

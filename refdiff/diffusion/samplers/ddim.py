@@ -7,6 +7,7 @@ import numpy as np
 
 from refdiff.diffusion.prediction import EPS, X0, eps_from_x0
 from refdiff.diffusion.process import posterior_coefficients
+from refdiff.diffusion.samplers.beyond import SPACING
 from refdiff.diffusion.samplers.build import common, correction_of, final_alpha_bar
 from refdiff.diffusion.samplers.correction import Correction, keep
 from refdiff.diffusion.samplers.entry import Entry
@@ -79,7 +80,7 @@ class Ddim(Stochastic, VariancePreserving):
     def plan(self, steps: int) -> Plan[DdimRow]:
         """One row a step; the last leads to alpha_bar = final."""
         t = whole(spaced(self.schedule, steps, self.spacing, self.offset), self.schedule)
-        s = following(self.schedule, t, steps)
+        s = following(self.schedule, t, steps, self.spacing)
         a_t, a_s = alpha_bar_at(self.schedule, t), alpha_bar_at(self.schedule, s, self.final)
         refuse_undefined(self.prediction, a_t)
         return tabulate(DdimRow, t=t, s=s, alpha_bar=a_t, **toward(a_t, a_s, self.eta))
@@ -134,5 +135,9 @@ ENTRY = Entry(
         **EPS_X0_V,
         "set_alpha_to_one": flag(True),
     },
-    options={"eta": number(0.0, 0, 1, least=True), "use_clipped_model_output": flag(False)},
+    options={
+        "eta": number(0.0, 0, 1, least=True),
+        "use_clipped_model_output": flag(False),
+        **SPACING,
+    },
 )

@@ -22,7 +22,7 @@ DIALECTS = (
     Difference(
         "ddim, ddim_inverse, pndm: the time at the other end of a step",
         "t - T // steps, which is off with linspace, and with trailing where steps does not "
-        "divide T",
+        "divide T; but the next time of the list in spacings that diffusers does not have",
         "the next time of the list",
         "#11347, #12633",
     ),

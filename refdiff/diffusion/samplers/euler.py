@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from refdiff.diffusion.samplers import keys
+from refdiff.diffusion.samplers.beyond import SIGMAS, SPACING
 from refdiff.diffusion.samplers.build import common, respacing_of
 from refdiff.diffusion.samplers.churn import CHURN, NO_CHURN, Churn, Churned, churn_of
 from refdiff.diffusion.samplers.entry import Entry
@@ -145,5 +146,5 @@ ENTRY = Entry(
         "interpolation_type": keys.choice("linear", "log_linear"),
         "timestep_type": keys.choice("discrete", "continuous"),
     },
-    options=CHURN,
+    options={**CHURN, **SPACING, **SIGMAS},
 )

@@ -8,13 +8,15 @@ with fresh noise of standard deviation noise_std, where sigma_down^2 + noise_std
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from refdiff.diffusion.samplers.build import common
+from refdiff.diffusion.samplers.beyond import SIGMAS, SPACING
+from refdiff.diffusion.samplers.build import common, respacing_of
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
 from refdiff.diffusion.samplers.keys import EPS_V, LINSPACE, ZERO_SNR, Values, schedule_keys
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.renewal import down_and_up
+from refdiff.diffusion.samplers.respacing import Respacing
 from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings, slope
 from refdiff.diffusion.samplers.timesteps import Spacing
 from refdiff.diffusion.schedule import NoiseSchedule
@@ -41,10 +43,11 @@ class EulerAncestral(Stochastic, VarianceExploding):
     prediction: str = "epsilon"
     spacing: Spacing = "linspace"
     offset: int = 0
+    respacing: Respacing | None = None
 
     def plan(self, steps: int) -> Plan[EulerAncestralRow]:
         """One row a step; the last leads to sigma 0 and adds no noise."""
-        t, path = grid(self.schedule, steps, self.spacing, self.offset)
+        t, path = grid(self.schedule, steps, self.spacing, self.offset, self.respacing)
         sigma, sigma_next = path[:-1], path[1:]
         sigma_down, noise_std = down_and_up(sigma, sigma_next)
         return tabulate(
@@ -76,7 +79,7 @@ class EulerAncestral(Stochastic, VarianceExploding):
 
 
 def _build(c: Values, dialect: Dialect) -> EulerAncestral:
-    return EulerAncestral(**common(c, dialect))
+    return EulerAncestral(**common(c, dialect), respacing=respacing_of(c))
 
 
 ENTRY = Entry(
@@ -86,4 +89,5 @@ ENTRY = Entry(
     order=1,
     good_for="variety: fresh noise in every step",
     read={**schedule_keys(), **ZERO_SNR, **LINSPACE, **EPS_V},
+    options={**SPACING, **SIGMAS},
 )

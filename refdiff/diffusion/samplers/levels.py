@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from refdiff.diffusion.samplers.timesteps import DIFFUSERS_SPACINGS, Spacing
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Array, Scale
 from refdiff.errors import ConfigError, ShapeError
@@ -19,13 +20,16 @@ def alpha_bar_at(
     return table[t] if final is None else np.where(t < 0, table.dtype.type(final), table[t])
 
 
-def following(schedule: NoiseSchedule, t: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+def following(
+    schedule: NoiseSchedule, t: NDArray[np.int64], steps: int, spacing: Spacing = "leading"
+) -> NDArray[np.int64]:
     """The time that each time is stepped to: t [rows] -> [rows], negative for the clean data
 
     On paper the next entry of the list. diffusers' DDIM and PNDM go T // steps down instead,
     which is another time with linspace, and with trailing where steps does not divide T.
+    Spacings that are not its own it cannot be followed in.
     """
-    if schedule.dialect == "diffusers":
+    if schedule.dialect == "diffusers" and spacing in DIFFUSERS_SPACINGS:
         return t - len(schedule) // steps
     return np.append(t[1:], -1)
 
