@@ -14,15 +14,18 @@ MOST_AXES = 64  # NumPy's own limit
 
 def checked_seed(seed: int, smallest: int = -(2**63), largest: int = 2**64 - 1) -> int:
     """The seed as a Python integer, or ConfigError if it is none or not in [smallest, largest]."""
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+    try:
+        number = None if isinstance(seed, bool) else operator.index(seed)
+    except TypeError:
+        number = None
+    if number is None:
         raise ConfigError(f"a seed must be an integer, but got {seed!r:.80}")
-    seed = operator.index(seed)
-    if not smallest <= seed <= largest:
+    if not smallest <= number <= largest:
         raise ConfigError(
-            f"a seed of {seed.bit_length()} bits is out of range; "
+            f"a seed of {number.bit_length()} bits is out of range; "
             f"choose one from {_power(smallest)} to {_power(largest)}"
         )
-    return seed
+    return number
 
 
 def checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:

@@ -17,8 +17,8 @@ def fma(a: NDArray[Any], b: F32 | np.float32, c: F32 | np.float32) -> F32:
     """a b + c in float32, rounded once: [*], [*], [*] -> [*].
 
     The product is exact in float64. The sum is rounded there and again on the way down, which is
-    another number than one rounding gives only where the first ends on a tie of the second. Of all
-    arguments that a float32 uniform can make, there is none where this changes a result.
+    another number than one rounding gives only where the first ends on a tie of the second. With
+    the arguments that float32 uniforms give log, sin, cos and erf⁻¹, it never does.
     """
     return (a.astype(np.float64) * b + c).astype(np.float32)
 

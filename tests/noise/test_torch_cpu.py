@@ -84,9 +84,9 @@ def test_two_million_take_well_under_a_second():
     torch_cpu(0).normal(1000)
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         torch_cpu(0).normal(2_000_000)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 1
 
 
@@ -148,7 +148,7 @@ def test_per_sample_refuses_another_number_of_streams(count, shape):
 # What must be refused.
 
 
-@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 10**400, 1.5, "3", None, True])
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 10**400, 1.5, "3", None, True, np.arange(2)])
 def test_a_seed_is_refused(seed):
     with pytest.raises(ConfigError, match="seed"):
         torch_cpu(seed)
