@@ -10,7 +10,7 @@ from refdiff.diffusion.samplers import Deis, from_config
 from refdiff.diffusion.samplers.adams_step import Memory, predicted
 from refdiff.diffusion.samplers.respacing import karras
 from refdiff.errors import ConfigError
-from tests.diffusion.test_convergence import SCHEDULE, best_eps
+from tests.diffusion.gaussian import SCHEDULE, best_eps
 from tests.diffusion.test_solvers import marginal
 
 STEPS = (80, 160, 320)

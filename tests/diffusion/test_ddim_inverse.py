@@ -9,7 +9,7 @@ from refdiff.diffusion.samplers import Ddim, DdimInverse, from_config
 from refdiff.diffusion.samplers.correction import Clip
 from refdiff.errors import ConfigError
 from tests.diffusion.draws import SHAPES
-from tests.diffusion.test_convergence import SCHEDULE, alpha_bar_at, best_eps, marginal
+from tests.diffusion.gaussian import SCHEDULE, alpha_bar_at, best_eps, marginal
 
 drawn = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 

@@ -7,7 +7,7 @@ import pytest
 from refdiff.diffusion.samplers import Ipndm, from_config
 from refdiff.errors import ConfigError
 from tests.diffusion import oracle
-from tests.diffusion.test_convergence import best_eps, marginal
+from tests.diffusion.gaussian import best_eps, marginal
 
 IPNDM = {"_class_name": "IPNDMScheduler"}
 

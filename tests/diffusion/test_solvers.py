@@ -10,7 +10,7 @@ from refdiff.diffusion.loop import sample
 from refdiff.diffusion.samplers import DpmMultistep, from_config
 from refdiff.diffusion.samplers.respacing import karras
 from refdiff.errors import ConfigError
-from tests.diffusion.test_convergence import MEAN, SCHEDULE, SPREAD, best_eps
+from tests.diffusion.gaussian import MEAN, SCHEDULE, SPREAD, best_eps
 
 DPM = {"_class_name": "DPMSolverMultistepScheduler"}
 STEPS = (80, 160, 320)
