@@ -92,7 +92,8 @@ class Pipeline:
         check_numbers(guidance, guidance_rescale, count, dtype)
         shape = self.latent_shape(count, size)
         draw = drawer(rng, seed, shape, dtype)
-        added = row_noise(plan, draw, seed, shape, dtype)
+        path_seed = getattr(chosen, "noise_seed", None)
+        added = row_noise(plan, draw, seed if path_seed is None else path_seed, shape, dtype)
         start = draw(-1) if latents is None else check_latents(latents, shape).astype(dtype)
         settings = {
             "prompt": prompt,

@@ -52,6 +52,7 @@ RANGES = {
     "s_tmin": st.floats(0, 0.5),
     "s_tmax": st.sampled_from([np.inf, 9.0]),
     "s_noise": st.floats(0.9, 1.1),
+    "noise_sampler_seed": st.integers(0, 2**16),
     "sigma_data": st.floats(0.3, 1.5),
     "rho": st.floats(3, 9),
 }

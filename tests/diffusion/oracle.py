@@ -129,6 +129,8 @@ def injected(scheduler, draws):
         assert tuple(shape) == tuple(draws.case.shape)
         return torch.from_numpy(draws.noise(row["i"]))
 
+    if hasattr(scheduler, "noise_sampler"):  # a Brownian path, which its first step makes
+        scheduler.noise_sampler = lambda *_: torch.from_numpy(draws.noise(row["i"]))
     with contextlib.ExitStack() as stack:
         for module in modules:
             if hasattr(module, "randn_tensor"):

@@ -41,7 +41,17 @@ def speaking(sampler):
     return says
 
 
-NOISY = ("ddpm", "euler_a", "kdpm2_a", "lcm", "tcd", "unclip", "consistency", "repaint")
+NOISY = (
+    "ddpm",
+    "euler_a",
+    "kdpm2_a",
+    "dpm++_sde",
+    "lcm",
+    "tcd",
+    "unclip",
+    "consistency",
+    "repaint",
+)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

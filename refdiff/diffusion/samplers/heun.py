@@ -31,9 +31,9 @@ from refdiff.diffusion.samplers.two_stages import (
     StageRow,
     first_stage,
     interleaved,
+    refuse_middle,
     second_stage,
     stages,
-    under_way,
 )
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Array, Dialect
@@ -81,7 +81,7 @@ class Heun(Deterministic, VarianceExploding):
         x0 = self.correction(DENOISED[self.prediction](x, out, row))
         if row.stage == 1:
             return first_stage(row, x, x0)
-        begun = under_way(memory)
+        begun = refuse_middle(memory)
         mean = (begun.slope + slope(x, x0, row.sigma)) / 2
         return second_stage(row, begun, mean, noise), None
 

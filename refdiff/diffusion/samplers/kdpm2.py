@@ -29,9 +29,9 @@ from refdiff.diffusion.samplers.two_stages import (
     StageRow,
     first_stage,
     interleaved,
+    refuse_middle,
     second_stage,
     stages,
-    under_way,
 )
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Array, Dialect
@@ -86,7 +86,7 @@ class Kdpm2(Stochastic, VarianceExploding):
         x0 = DENOISED[self.prediction](x, out, row)
         if row.stage == 1:
             return first_stage(row, x, x0)
-        return second_stage(row, under_way(memory), slope(x, x0, row.sigma), noise), None
+        return second_stage(row, refuse_middle(memory), slope(x, x0, row.sigma), noise), None
 
 
 def _half_way(a: Array, b: Array) -> Array:

@@ -7,7 +7,7 @@ with d the mean of both slopes (Heun) or the second alone (midpoint). A last ste
 where there is no second slope, has its first row only: 2 steps - 1 rows.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -59,7 +59,10 @@ def second_stage(row: StageRow, begun: Begun, d: Array, noise: Array | None) -> 
     return with_noise(begun.x + d * row.length, row.noise_std, noise)
 
 
-def under_way(memory: Begun | None) -> Begun:
+M = TypeVar("M")
+
+
+def refuse_middle(memory: M | None) -> M:
     """The memory of a second stage. Raises ConfigError where a run starts inside a step."""
     if memory is None:
         raise ConfigError(
