@@ -35,6 +35,8 @@ RANGES = {
     "flow_shift": st.floats(0.5, 4),
     "lambda_min_clipped": st.one_of(st.just(-float("inf")), st.floats(-6, -1)),
     "mu": st.floats(-1, 2),
+    "shift_terminal": st.floats(0.01, 0.5),
+    "disable_corrector": st.lists(st.integers(0, 6), max_size=3),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
 }
 DRAWN_ELSEWHERE = {
@@ -43,6 +45,12 @@ DRAWN_ELSEWHERE = {
     *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
     *("use_lu_lambdas", "use_flow_sigmas"),
 }
+# what may be true at once after all
+TOGETHER = {
+    "UniPCMultistepScheduler": [{"use_karras_sigmas": True, "use_flow_sigmas": True}],
+}
+# keys that diffusers refuses without another
+ONLY_WITH = {"shift_terminal": "use_flow_sigmas"}
 # only refdiff has these options: tests of their own
 BEYOND_DIFFUSERS = {"spacing", "sigmas"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
@@ -86,7 +94,9 @@ def cases(draw, class_name):
     keys = {k: value(k, spec) for k, spec in read.items() if k not in DRAWN_ELSEWHERE}
     config |= draw(st.fixed_dictionaries({}, optional=keys))
     if flags := [k for k in read if k in DRAWN_ELSEWHERE and k.startswith("use_")]:
-        config |= draw(st.sampled_from([{}, {}, *({flag: True} for flag in flags)]))
+        alone = [{flag: True} for flag in flags]
+        config |= draw(st.sampled_from([{}, {}, *alone, *TOGETHER.get(class_name, ())]))
+    config = {k: v for k, v in config.items() if k not in ONLY_WITH or config.get(ONLY_WITH[k])}
     shape = draw(SHAPES)
     if "learned" in (config.get("variance_type") or ""):
         shape = (shape[0], 3, *shape[2:])  # diffusers' solvers take the first three channels

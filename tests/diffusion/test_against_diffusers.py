@@ -42,6 +42,7 @@ TOLD_ONLY = {
     "EulerAncestralDiscreteScheduler": {"sigma_next"},
     "DPMSolverMultistepScheduler": {"sigma"},
     "DEISMultistepScheduler": {"sigma", "sigma_next"},
+    "UniPCMultistepScheduler": {"sigma", "sigma_next"},
 }
 SD15 = {
     "_class_name": "PNDMScheduler",

@@ -15,6 +15,7 @@ from refdiff.diffusion.samplers import (
     euler,
     euler_ancestral,
     pndm,
+    unipc,
 )
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key
@@ -27,6 +28,7 @@ ENTRIES: tuple[Entry, ...] = (
     euler_ancestral.ENTRY,
     dpm_multistep.ENTRY,
     deis.ENTRY,
+    unipc.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

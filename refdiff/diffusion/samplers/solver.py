@@ -103,6 +103,19 @@ def shifted(sigma: Array, shift: float) -> Array:
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 
+def stretched(sigma: Array, terminal: float) -> Array:
+    """1 - sigma multiplied so that the last sigma is `terminal` (LTX-Video): [rows] -> [rows]
+
+    Raises ConfigError for a single row, whose sigma is 1: nothing is left to multiply.
+    """
+    if len(sigma) < 2:
+        raise ConfigError(
+            f"one step was asked for with shift_terminal {terminal!r}, expected two or more, from "
+            "noise to that end: take more steps or set shift_terminal to null"
+        )
+    return 1 - (1 - sigma) / ((1 - sigma[-1]) / (1 - terminal))
+
+
 def open_ended(
     schedule: NoiseSchedule, steps: int, spacing: Spacing, offset: int, top: int
 ) -> Array:
