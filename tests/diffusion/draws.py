@@ -47,6 +47,7 @@ RANGES = {
     "max_image_seq_len": st.integers(1024, 4096),
     "jump_length": st.integers(1, 6),
     "jump_n_sample": st.integers(1, 3),
+    "disable_corrector": st.lists(st.integers(0, 6), max_size=3),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
     "s_churn": st.sampled_from([0.0, 0.7, 4.0, 30.0]),
     "s_tmin": st.floats(0, 0.5),
@@ -64,6 +65,12 @@ DRAWN_ELSEWHERE = {
 }
 # made by oracle.options, for they have x's shape
 PICTURES = {"original_image", "mask"}
+# what may be true at once after all
+TOGETHER = {
+    "UniPCMultistepScheduler": [{"use_karras_sigmas": True, "use_flow_sigmas": True}],
+}
+# keys that diffusers refuses without another
+ONLY_WITH = {"shift_terminal": "use_flow_sigmas"}
 # only refdiff has these options: tests of their own
 BEYOND_DIFFUSERS = {"spacing", "sigmas", "rho", "image_seq_len"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
@@ -113,7 +120,13 @@ def cases(draw, class_name):
     keys = {k: value(k, spec) for k, spec in read.items() if k not in DRAWN_ELSEWHERE}
     config |= draw(st.fixed_dictionaries({}, optional=keys))
     if flags := [k for k in read if k in DRAWN_ELSEWHERE and k.startswith("use_")]:
-        config |= draw(st.sampled_from([{}, {}, *({flag: True} for flag in flags)]))
+        alone = [{flag: True} for flag in flags]
+        config |= draw(st.sampled_from([{}, {}, *alone, *TOGETHER.get(class_name, ())]))
+    config = {
+        k: v
+        for k, v in config.items()
+        if ONLY_WITH.get(k) not in read or config.get(ONLY_WITH.get(k))
+    }
     shape = draw(SHAPES)
     if "learned" in (config.get("variance_type") or ""):
         shape = (shape[0], 3, *shape[2:])  # diffusers' solvers take the first three channels

@@ -44,6 +44,7 @@ TOLD_ONLY = {
     "CMStochasticIterativeScheduler": {"sigma"},
     "DPMSolverMultistepScheduler": {"sigma"},
     "DEISMultistepScheduler": {"sigma", "sigma_next"},
+    "UniPCMultistepScheduler": {"sigma", "sigma_next"},
     "DDPMScheduler": {"log_small", "log_large"},
     "UnCLIPScheduler": {"log_small", "log_large"},
 }

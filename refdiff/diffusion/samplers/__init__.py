@@ -38,6 +38,7 @@ from refdiff.diffusion.samplers.pndm import Pndm
 from refdiff.diffusion.samplers.repaint import RePaint
 from refdiff.diffusion.samplers.tcd import Tcd
 from refdiff.diffusion.samplers.unclip import UnClip
+from refdiff.diffusion.samplers.unipc import UniPc
 
 __all__ = [
     "DIALECTS",
@@ -69,6 +70,7 @@ __all__ = [
     "Sampler",
     "Tcd",
     "UnClip",
+    "UniPc",
     "config_as",
     "from_config",
     "from_config_as",

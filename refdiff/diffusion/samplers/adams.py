@@ -74,7 +74,8 @@ class Adams(Stochastic, Solver, ABC):
 
         rows, dtype = len(t), path.sigma.dtype
         # a step of no length, as to a last sigma that is there already, leaves x as it is
-        order = np.where(path.sigma[1:] == path.sigma[:-1], 1, order)
+        still = path.sigma[1:] == path.sigma[:-1]
+        order, corrector = np.where(still, 1, order), np.where(still, 0, corrector)
         w, c = np.zeros((MOST, rows), dtype), np.zeros((MOST, rows), dtype)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             of_x, noise_std = self.linear(steps(np.arange(rows), 1))

@@ -32,6 +32,7 @@ from refdiff.diffusion.samplers import (
     res_multistep,
     tcd,
     unclip,
+    unipc,
 )
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key
@@ -62,6 +63,7 @@ ENTRIES: tuple[Entry, ...] = (
     consistency.ENTRY,
     repaint.ENTRY,
     deis.ENTRY,
+    unipc.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

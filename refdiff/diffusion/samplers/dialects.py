@@ -148,7 +148,7 @@ DIALECTS = (
         "as many times as steps",
     ),
     Difference(
-        "deis: times of sigmas that are spaced by themselves",
+        "deis, unipc: times of sigmas that are spaced by themselves",
         "whole: rounded with karras, else truncated",
         "fractional, as sigma has them",
     ),
@@ -279,8 +279,38 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "deis: flow sigmas beside another spacing of sigma",
+        "deis, unipc: flow sigmas beside another spacing of sigma, but for unipc's karras",
         "NaN, or a path that is neither",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: predict_x0 false with final_sigmas_type zero",
+        "NaN",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: lower_order_final false with final_sigmas_type zero",
+        "NaN, or a singular matrix",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: a step of no length (karras and the like with sigma_min, or a time before 0)",
+        "NaN from the third order on, and where it is corrected",
+        "x stays as it is",
+    ),
+    Mended(
+        "unipc: shift_terminal with one step",
+        "NaN",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: solver_order above 3",
+        "any, by systems that float32 solves ever less well",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: solver_p",
+        "any other scheduler predicts, in code only: no file can hold it",
         "ConfigError",
     ),
 )
