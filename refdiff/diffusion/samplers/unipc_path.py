@@ -17,6 +17,7 @@ from refdiff.diffusion.samplers.keys import (
     number,
 )
 from refdiff.diffusion.samplers.sigmas import sigma_table, to_t
+from refdiff.diffusion.samplers.solver import Solver
 from refdiff.diffusion.samplers.solver_keys import DYNAMIC, solver_keys, solver_parts
 from refdiff.diffusion.samplers.timesteps import check_steps
 from refdiff.diffusion.types import Array, Dialect
