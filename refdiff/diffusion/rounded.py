@@ -23,3 +23,13 @@ def log(x: Array) -> Array:
     """Natural logarithm in x's precision, -inf at 0: x [*] -> [*]"""
     with np.errstate(divide="ignore"):
         return np.log(x.astype(np.float64)).astype(x.dtype)
+
+
+def power(x: Array, p: float) -> Array:
+    """x^p in x's precision: x [*] -> [*]"""
+    return (x.astype(np.float64) ** p).astype(x.dtype)
+
+
+def arctan(x: Array) -> Array:
+    """The angle of that tangent, in x's precision: x [*] -> [*]"""
+    return np.arctan(x.astype(np.float64)).astype(x.dtype)

@@ -35,6 +35,12 @@ RANGES = {
     "s_noise": st.floats(0.9, 1.1),
     "sigma_data": st.floats(0.3, 1.5),
     "rho": st.floats(3, 9),
+    "snr": st.floats(0.05, 0.4),
+    "sampling_eps": st.sampled_from([1e-5, 1e-3, 0.05]),
+    "correct_steps": st.integers(0, 2),
+    "solver_order": st.integers(1, 2),
+    "beta_min": st.floats(0.05, 0.5),
+    "beta_max": st.floats(5, 25),
 }
 DRAWN_ELSEWHERE = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),

@@ -11,11 +11,17 @@ import numpy as np
 import torch
 
 from refdiff.diffusion.samplers import from_config
+from tests.diffusion.adapters import ADAPTERS
+
+
+def scheduler_class(class_name):
+    """diffusers' class, behind an adapter where it has no `step`."""
+    return ADAPTERS.get(class_name) or getattr(diffusers, class_name)
 
 
 def theirs(case):
     """diffusers' scheduler, its times set."""
-    scheduler = getattr(diffusers, case.config["_class_name"]).from_config(case.config)
+    scheduler = scheduler_class(case.config["_class_name"]).from_config(case.config)
     scheduler.set_timesteps(case.steps, **arguments(scheduler.set_timesteps, case))
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(0)  # else a first time that comes twice skips the first row
@@ -72,13 +78,18 @@ class Draws:
 def injected(scheduler, draws):
     """Whatever noise diffusers draws in row `row["i"]` is that row's of `draws`."""
     row = {"i": 0}
-    module = sys.modules[type(scheduler).__module__]
+    module = sys.modules[type(getattr(scheduler, "inner", scheduler)).__module__]
 
     def randn_tensor(shape, **_):
         assert tuple(shape) == tuple(draws.case.shape)
         return torch.from_numpy(draws.noise(row["i"]))
 
+    def brownian(*_, **__):
+        return lambda *_: torch.from_numpy(draws.noise(row["i"]))
+
     with contextlib.ExitStack() as stack:
+        if hasattr(module, "BrownianTreeNoiseSampler"):
+            stack.enter_context(mock.patch.object(module, "BrownianTreeNoiseSampler", brownian))
         if hasattr(module, "randn_tensor"):
             stack.enter_context(mock.patch.object(module, "randn_tensor", randn_tensor))
         yield row

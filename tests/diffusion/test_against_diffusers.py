@@ -34,7 +34,15 @@ TOLD_ONLY = {
     "PNDMScheduler": {"alpha_bar"},
     "EulerAncestralDiscreteScheduler": {"sigma_next"},
     "CMStochasticIterativeScheduler": {"sigma"},
+    "ScoreSdeVeScheduler": {"sigma"},
+    "ScoreSdeVpScheduler": {"alpha_bar"},
+    "CosineDPMSolverMultistepScheduler": {"sigma", "noise_from", "noise_to"},
 }
+# float32 steps that times may be off, if not one: torch's atan is one off in 4 % of cases, and two
+# when scaled into a lower binade
+TIME_STEPS = {"CosineDPMSolverMultistepScheduler": 2}
+# outputs of variance 1 are no likely scores where sigma is large: they outweigh the noise there
+REVEALING = {"ScoreSdeVeScheduler": {"sigma_max": 3.0}}
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -95,7 +103,8 @@ def assert_plans_agree(case):
         mine = plan.column("sigma")
         assert oracle.ulps(mine, scheduler.sigmas.numpy()[: len(mine)]) <= 1
     if not any(value is True for key, value in case.config.items() if key.startswith("use_")):
-        assert oracle.ulps(plan.timesteps, scheduler.timesteps.numpy()) <= 1
+        most = TIME_STEPS.get(case.config["_class_name"], 1)
+        assert oracle.ulps(plan.timesteps, scheduler.timesteps.numpy()) <= most
 
 
 # classes whose times follow a spacing of the training times
@@ -146,7 +155,7 @@ def test_another_sampler_from_the_same_config(origin, target):
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_defaults_are_those_of_each_class(class_name):
     case = Case({"_class_name": class_name}, 9, (1, 2, 3, 4), 5)
-    scheduler = getattr(diffusers, class_name)()
+    scheduler = oracle.scheduler_class(class_name)()
     read = {*READ[class_name], *NEUTRAL[class_name]}
     assert {k for k in scheduler.config if not k.startswith("_")} <= read
     for key, spec in READ[class_name].items():
@@ -193,7 +202,7 @@ def test_runs_from_the_middle_agree(class_name):
 @pytest.mark.parametrize("class_name", CLASSES)
 def test_the_comparison_can_say_no(class_name):
     """A plan whose times are one off, or any of whose columns is a thousandth off, disagrees."""
-    config = SD15 | {"_class_name": class_name}
+    config = SD15 | {"_class_name": class_name} | REVEALING.get(class_name, {})
     if "v_prediction" in READ[class_name].get("prediction_type", flag(False)).words:
         config["prediction_type"] = "v_prediction"  # which needs more of the row than epsilon
     case = Case(config, 10, (2, 3, 4, 5), 9)

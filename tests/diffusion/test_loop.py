@@ -30,7 +30,7 @@ def fitting(sampler):
     return says
 
 
-NOISY = ("ddpm", "euler_a", "consistency")
+NOISY = ("ddpm", "euler_a", "consistency", "score_sde_ve", "score_sde_vp", "cosine_dpm")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

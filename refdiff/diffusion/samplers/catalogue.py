@@ -9,6 +9,7 @@ from typing import Any
 
 from refdiff.diffusion.samplers import (
     consistency,
+    cosine_dpm,
     ddim,
     ddpm,
     dpm_fast,
@@ -17,6 +18,8 @@ from refdiff.diffusion.samplers import (
     euler_cfg_pp,
     pndm,
     res_multistep,
+    score_sde_ve,
+    score_sde_vp,
 )
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key
@@ -31,6 +34,9 @@ ENTRIES: tuple[Entry, ...] = (
     res_multistep.ENTRY,
     dpm_fast.ENTRY,
     consistency.ENTRY,
+    score_sde_ve.ENTRY,
+    score_sde_vp.ENTRY,
+    cosine_dpm.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}
