@@ -33,3 +33,13 @@ def sin(x: Array) -> Array:
 def arctan2(y: Array, x: Array) -> Array:
     """Angle of the point (x, y) in x's precision: y [*], x [*] -> [*]"""
     return np.arctan2(y.astype(np.float64), x.astype(np.float64)).astype(x.dtype)
+
+
+def power(x: Array, p: float) -> Array:
+    """x^p in x's precision: x [*] -> [*]"""
+    return (x.astype(np.float64) ** p).astype(x.dtype)
+
+
+def arctan(x: Array) -> Array:
+    """The angle of that tangent, in x's precision: x [*] -> [*]"""
+    return np.arctan(x.astype(np.float64)).astype(x.dtype)

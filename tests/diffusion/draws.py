@@ -56,6 +56,11 @@ RANGES = {
     "noise_sampler_seed": st.integers(0, 2**16),
     "sigma_data": st.floats(0.3, 1.5),
     "rho": st.floats(3, 9),
+    "snr": st.floats(0.05, 0.4),
+    "sampling_eps": st.sampled_from([1e-5, 1e-3, 0.05]),
+    "correct_steps": st.integers(0, 2),
+    "beta_min": st.floats(0.05, 0.5),
+    "beta_max": st.floats(5, 25),
 }
 DRAWN_ELSEWHERE = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
@@ -79,7 +84,8 @@ FEWEST_STEPS = {"PNDMScheduler": 4}
 def value(key, spec):
     """What the key may hold."""
     if key in RANGES:
-        return st.one_of(st.none(), RANGES[key]) if spec.default is None else RANGES[key]
+        drawn = RANGES[key].filter(spec.accepts)
+        return st.one_of(st.none(), drawn) if spec.default is None else drawn
     return st.sampled_from(spec.words)
 
 

@@ -14,12 +14,19 @@ from refdiff.diffusion import rounded
 from refdiff.diffusion.samplers import from_config
 from refdiff.diffusion.samplers.catalogue import BY_CLASS
 from refdiff.diffusion.trial import begins_a_step
+from tests.diffusion.adapters import ADAPTERS
+
+
+def scheduler_class(class_name):
+    """diffusers' class, behind an adapter where it is used in another way."""
+    if class_name == "RePaintScheduler":
+        return RePaint
+    return ADAPTERS.get(class_name) or getattr(diffusers, class_name)
 
 
 def made(config):
     """diffusers' scheduler."""
-    name = config["_class_name"]
-    return (RePaint if name == "RePaintScheduler" else getattr(diffusers, name)).from_config(config)
+    return scheduler_class(config["_class_name"]).from_config(config)
 
 
 @contextlib.contextmanager
@@ -123,18 +130,24 @@ class Remembered:
 def injected(scheduler, draws):
     """Whatever noise diffusers draws in row `row["i"]` is that row's of `draws`."""
     row = {"i": 0}
-    modules = {sys.modules[base.__module__] for base in type(scheduler).__mro__}
+    inner = getattr(scheduler, "inner", scheduler)
+    modules = {sys.modules[base.__module__] for base in type(inner).__mro__}
 
     def randn_tensor(shape, **_):
         assert tuple(shape) == tuple(draws.case.shape)
         return torch.from_numpy(draws.noise(row["i"]))
 
-    if hasattr(scheduler, "noise_sampler"):  # a Brownian path, which its first step makes
-        scheduler.noise_sampler = lambda *_: torch.from_numpy(draws.noise(row["i"]))
+    def brownian(*_, **__):
+        return lambda *_: torch.from_numpy(draws.noise(row["i"]))
+
     with contextlib.ExitStack() as stack:
         for module in modules:
-            if hasattr(module, "randn_tensor"):
-                stack.enter_context(mock.patch.object(module, "randn_tensor", randn_tensor))
+            for name, fake in (
+                ("randn_tensor", randn_tensor),
+                ("BrownianTreeNoiseSampler", brownian),
+            ):
+                if hasattr(module, name):
+                    stack.enter_context(mock.patch.object(module, name, fake))
         yield row
 
 

@@ -60,7 +60,7 @@ def test_sdxls_config_loads_and_becomes_any_other():
         for key, value in (("spacing", "leading"), ("offset", 1), ("prediction", "epsilon")):
             if key in {field.name for field in dataclasses.fields(sampler)}:
                 assert getattr(sampler, key) == value
-        assert len(sampler.plan(20)) in (20, 29, 21)
+        assert len(sampler.plan(20)) in (20, 29, 21, 40)
     assert from_config_as(SDXL, "ddim").final < 1  # set_alpha_to_one travels with the config
 
 

@@ -42,15 +42,8 @@ def speaking(sampler):
 
 
 NOISY = (
-    "ddpm",
-    "euler_a",
-    "kdpm2_a",
-    "dpm++_sde",
-    "lcm",
-    "tcd",
-    "unclip",
-    "consistency",
-    "repaint",
+    *("ddpm", "unclip", "repaint", "euler_a", "kdpm2_a", "dpm++_sde", "cosine_dpm"),
+    *("lcm", "tcd", "consistency", "score_sde_ve", "score_sde_vp"),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from refdiff.diffusion.samplers import (
     consistency,
+    cosine_dpm,
     ddim,
     ddim_inverse,
     ddpm,
@@ -30,6 +31,8 @@ from refdiff.diffusion.samplers import (
     pndm,
     repaint,
     res_multistep,
+    score_sde_ve,
+    score_sde_vp,
     tcd,
     unclip,
     unipc,
@@ -64,6 +67,9 @@ ENTRIES: tuple[Entry, ...] = (
     repaint.ENTRY,
     deis.ENTRY,
     unipc.ENTRY,
+    score_sde_ve.ENTRY,
+    score_sde_vp.ENTRY,
+    cosine_dpm.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -6,9 +6,14 @@ No table of alpha_bar, no scaled betas: sigma_min, sigma_max, and sigma_data, th
 
 from typing import Protocol
 
+import numpy as np
+
+from refdiff.diffusion import rounded
 from refdiff.diffusion.samplers.families import OneOutput
 from refdiff.diffusion.samplers.plan import Plan, Row
-from refdiff.diffusion.types import Array
+from refdiff.diffusion.samplers.respacing import polynomial
+from refdiff.diffusion.schedule import ramp
+from refdiff.diffusion.types import Array, Dialect
 from refdiff.errors import ConfigError
 
 
@@ -48,3 +53,13 @@ def check_range(sigma_min: float, sigma_max: float) -> None:
             f"sigma_min is {sigma_min} and sigma_max {sigma_max}, expected sigma_min to be the "
             "smaller: exchange them"
         )
+
+
+def spread(high: float, low: float, count: int, curve: str, rho: float, dialect: Dialect) -> Array:
+    """Sigma in equal steps of sigma^(1/rho) ("karras"), or else of its logarithm: -> [count]"""
+    if curve == "karras":
+        return polynomial(high, low, ramp(0.0, 1.0, count, dialect), rho)
+    if dialect == "paper":
+        return np.exp(ramp(np.log(high), np.log(low), count, dialect))
+    # diffusers counts from below, so that a single step starts at the lowest sigma
+    return rounded.exp(ramp(np.log(low), np.log(high), count, dialect))[::-1]

@@ -58,10 +58,15 @@ def with_noise(mean: Array, std: Scale, noise: Array | None) -> Array:
     """
     if np.all(std == 0):
         return mean
-    if noise is None or noise.shape != mean.shape:
+    return mean + std * given_noise(noise, mean.shape)
+
+
+def given_noise(noise: Array | None, shape: tuple[int, ...]) -> Array:
+    """The noise, if there is some of that shape. Raises ShapeError if not."""
+    if noise is None or noise.shape != shape:
         found = "no noise" if noise is None else f"noise of shape {list(noise.shape)}"
         raise ShapeError(
-            f"{found} was given to a step that adds some, expected shape {list(mean.shape)}: "
+            f"{found} was given to a step that adds some, expected shape {list(shape)}: "
             "draw noise for every row where needs_noise is true"
         )
-    return mean + std * noise
+    return noise

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refdiff.diffusion import rounded
 from refdiff.diffusion.samplers.published import (
     align_your_steps_sd,
     align_your_steps_sdxl,
@@ -23,7 +24,7 @@ def karras(first: float, last: float, count: int, rho: float = 7) -> NDArray[np.
 def polynomial(first: float, last: float, share: NDArray[Any], rho: float) -> NDArray[Any]:
     """Sigma where sigma^(1/rho) is at these shares of its way (2206.00364, eq. 5): -> [count]"""
     a, b = first ** (1 / rho), last ** (1 / rho)
-    return (a + share * (b - a)) ** rho
+    return rounded.power(a + share * (b - a), rho)
 
 
 def exponential(first: float, last: float, count: int) -> NDArray[np.float64]:
