@@ -33,6 +33,7 @@ RANGES = {
     "sigma_min": st.floats(0.01, 0.1),
     "sigma_max": st.floats(3, 20),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
+    "order": st.integers(1, 4),
     "s_churn": st.sampled_from([0.0, 0.7, 4.0, 30.0]),
     "s_tmin": st.floats(0, 0.5),
     "s_tmax": st.sampled_from([np.inf, 9.0]),

@@ -105,7 +105,12 @@ def test_times_agree_for_every_number_of_steps(class_name, spacing):
     config = {"_class_name": class_name, "timestep_spacing": spacing, "num_train_timesteps": 100}
     for steps in range(4, 101):
         case = Case(config, steps, (1,), 0)
-        mine, other = oracle.ours(case)[1].timesteps, oracle.theirs(case).timesteps.numpy()
+        try:
+            mine, other = oracle.ours(case)[1].timesteps, oracle.theirs(case).timesteps.numpy()
+        except ConfigError:  # of what diffusers does plan, but its run then breaks
+            other = both(case)[1]
+            assert isinstance(other, Exception) or not np.isfinite(other.xs[-1]).all()
+            continue
         assert len(mine) == len(other) and oracle.ulps(mine, other) <= 1
 
 

@@ -18,6 +18,7 @@ from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Me
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.lms import Lms
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
 
@@ -35,6 +36,7 @@ __all__ = [
     "Entry",
     "Euler",
     "EulerAncestral",
+    "Lms",
     "Mended",
     "Plan",
     "Pndm",

@@ -12,6 +12,7 @@ from refdiff.diffusion.samplers import (
     ddpm,
     euler,
     euler_ancestral,
+    lms,
     pndm,
 )
 from refdiff.diffusion.samplers.entry import Entry
@@ -23,6 +24,7 @@ ENTRIES: tuple[Entry, ...] = (
     pndm.ENTRY,
     euler.ENTRY,
     euler_ancestral.ENTRY,
+    lms.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

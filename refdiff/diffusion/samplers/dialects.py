@@ -53,7 +53,7 @@ DIALECTS = (
         "leads to the time of the stages after it",
     ),
     Difference(
-        "euler, euler_a: linspace times",
+        "euler, euler_a, lms: linspace times",
         "rounded to float32",
         "float64",
     ),
@@ -66,6 +66,11 @@ DIALECTS = (
         "euler: churn with v_prediction",
         "x0 of x_hat as if its sigma were still the one before churn",
         "x0 of x_hat with sigma_hat",
+    ),
+    Difference(
+        "lms: a run that starts in the middle",
+        "the first rows' weights are those of the full order, and count on slopes that are missing",
+        "the polynomial goes through the slopes that there are",
     ),
 )
 
@@ -111,5 +116,10 @@ MENDED = (
         "pndm: a run that starts in the middle",
         "takes the second call for the repeated one, and is a step of noise off from there on",
         "starts afresh at any row",
+    ),
+    Mended(
+        "lms: a plan in which sigma stands still, as with trailing's time too many",
+        "divides by 0: NaN",
+        "ConfigError",
     ),
 )
