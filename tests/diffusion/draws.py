@@ -49,6 +49,7 @@ RANGES = {
     "jump_n_sample": st.integers(1, 3),
     "disable_corrector": st.lists(st.integers(0, 6), max_size=3),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
+    "order": st.integers(1, 4),
     "s_churn": st.sampled_from([0.0, 0.7, 4.0, 30.0]),
     "s_tmin": st.floats(0, 0.5),
     "s_tmax": st.sampled_from([np.inf, 9.0]),

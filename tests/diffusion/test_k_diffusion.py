@@ -5,16 +5,22 @@ Data are Gaussian, x0 ~ N(MEAN, SPREAD^2), as in test_convergence.py.
 
 import numpy as np
 import pytest
+import torch
+from scipy.integrate import quad
 
 from refdiff.diffusion.samplers import Euler, from_config
 from refdiff.diffusion.samplers.churn import Churn
+from refdiff.diffusion.samplers.lms import Lms, weights
 from refdiff.diffusion.samplers.respacing import karras
+from refdiff.diffusion.samplers.sigmas import sigma_table
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError, ShapeError
 
 MEAN, SPREAD, T = 0.7, 0.4, 1000
 PAPER = NoiseSchedule.scaled_linear(T, dialect="paper")
 OURS = NoiseSchedule.scaled_linear(T)
+# low ends: the last step, to sigma 0, is of first order and leaves about sigma^2
+STRAIGHT = NoiseSchedule.linear(T, 1e-8, 0.02, dialect="paper")
 CHURN = Churn(s_churn=8.0, s_noise=1.0)
 
 
@@ -118,3 +124,65 @@ def test_churn_where_it_is_asked_for(dialect):
 def test_refused_churn(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         from_config({"_class_name": "EulerDiscreteScheduler"}, **options)
+
+
+def flow(sampler, steps, start=0):
+    """Distance from the probability flow's end, of a run that starts on it in row `start`."""
+    plan = sampler.plan(steps)
+    quantile = np.array([-1.5, 0.3, 2.0])
+    x = MEAN + (plan.rows[start].sigma ** 2 + SPREAD**2) ** 0.5 * quantile
+    return np.max(np.abs(walk(sampler, plan, x, start=start)[-1] - (MEAN + SPREAD * quantile)))
+
+
+def convergence(make, steps, start=lambda steps: 0):
+    """Slope of the error over halvings of the step."""
+    errors = [flow(make, n, start(n)) for n in steps]
+    return -np.polyfit(np.log(steps), np.log(errors), 1)[0]
+
+
+STEPS = [64, 128, 256, 512]
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_lms_is_of_its_order(order, prediction):
+    """From a start of lower order, whose share vanishes: at the largest sigma x0 hardly moves."""
+    sampler = Lms(STRAIGHT, prediction, respacing=karras, order=order)
+    assert convergence(sampler, STEPS) == pytest.approx(order, abs=0.25)
+
+
+def test_lms_weights_are_the_integrals():
+    rng = np.random.default_rng(3)
+    nodes = np.sort(rng.uniform(0.5, 20, (4, 3)), axis=0)[::-1]
+    end = nodes[0] * 0.9
+    for k in range(1, 5):
+        found = weights(nodes[:k], end)
+        for j in range(k):
+            for row in range(3):
+
+                def basis(tau, j=j, row=row, k=k):
+                    others = [nodes[m, row] for m in range(k) if m != j]
+                    return np.prod([(tau - n) / (nodes[j, row] - n) for n in others])
+
+                exact = quad(basis, nodes[0, row], end[row], epsabs=0, epsrel=1e-12)[0]
+                assert found[j, row] == pytest.approx(exact, rel=1e-10, abs=1e-12)
+
+
+def test_lms_from_the_middle_needs_no_past_on_paper():
+    """DIALECTS: diffusers' weights of a past that is not there lead astray."""
+    schedules = [NoiseSchedule.linear(T, 1e-6, dialect=d) for d in ("paper", "diffusers")]
+    runs = [Lms(schedule, respacing=karras) for schedule in schedules]
+    paper, theirs = (flow(run, 64, start=32) for run in runs)
+    assert paper < 0.1 * theirs
+    # and from the first row on, both are one
+    paper, theirs = (flow(run, 64) for run in runs)
+    assert paper == pytest.approx(theirs, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["linear", "scaled_linear", "cosine"])
+def test_the_table_of_sigmas_is_torchs(kind):
+    """To one float32 step, which roots_rounded_once leaves out of the comparisons of runs."""
+    schedule = getattr(NoiseSchedule, kind)(1000)
+    a = torch.from_numpy(schedule.alpha_bar)
+    theirs = (((1 - a) / a) ** 0.5).numpy()
+    np.testing.assert_array_max_ulp(sigma_table(schedule), theirs, maxulp=1)

@@ -33,6 +33,7 @@ from refdiff.diffusion.samplers.flow_heun import FlowHeun
 from refdiff.diffusion.samplers.flow_lcm import FlowLcm
 from refdiff.diffusion.samplers.ipndm import Ipndm
 from refdiff.diffusion.samplers.lcm import Lcm
+from refdiff.diffusion.samplers.lms import Lms
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
 from refdiff.diffusion.samplers.repaint import RePaint
@@ -63,6 +64,7 @@ __all__ = [
     "FlowPath",
     "Ipndm",
     "Lcm",
+    "Lms",
     "Mended",
     "Plan",
     "Pndm",

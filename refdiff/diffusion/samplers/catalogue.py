@@ -28,6 +28,7 @@ from refdiff.diffusion.samplers import (
     ipndm,
     kdpm2,
     lcm,
+    lms,
     pndm,
     repaint,
     res_multistep,
@@ -70,6 +71,7 @@ ENTRIES: tuple[Entry, ...] = (
     score_sde_ve.ENTRY,
     score_sde_vp.ENTRY,
     cosine_dpm.ENTRY,
+    lms.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

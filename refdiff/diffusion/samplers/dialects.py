@@ -108,7 +108,7 @@ DIALECTS = (
         "from the level of x to that of the next call",
     ),
     Difference(
-        "euler, euler_a: linspace times",
+        "euler, euler_a, lms: linspace times",
         "rounded to float32",
         "float64",
     ),
@@ -151,6 +151,11 @@ DIALECTS = (
         "deis, unipc: times of sigmas that are spaced by themselves",
         "whole: rounded with karras, else truncated",
         "fractional, as sigma has them",
+    ),
+    Difference(
+        "lms: a run that starts in the middle",
+        "the first rows' weights are those of the full order, and count on slopes that are missing",
+        "the polynomial goes through the slopes that there are",
     ),
 )
 
@@ -311,6 +316,11 @@ MENDED = (
     Mended(
         "unipc: solver_p",
         "any other scheduler predicts, in code only: no file can hold it",
+        "ConfigError",
+    ),
+    Mended(
+        "lms: a plan in which sigma stands still, as with trailing's time too many",
+        "divides by 0: NaN",
         "ConfigError",
     ),
 )
