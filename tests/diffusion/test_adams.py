@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from refdiff.diffusion.loop import sample
-from refdiff.diffusion.samplers import Deis, UniPc, from_config
+from refdiff.diffusion.samplers import from_config
 from refdiff.diffusion.samplers.adams_step import Memory, corrected, predicted
+from refdiff.diffusion.samplers.deis import Deis
 from refdiff.diffusion.samplers.respacing import karras
+from refdiff.diffusion.samplers.unipc import UniPc
 from refdiff.errors import ConfigError
 from tests.diffusion.gaussian import SCHEDULE, best_eps
 from tests.diffusion.test_solvers import marginal

@@ -14,14 +14,14 @@ from refdiff.diffusion.samplers import (
     IGNORED,
     NEUTRAL,
     READ,
-    Ddim,
-    Euler,
     from_config,
     from_config_as,
     names,
 )
 from refdiff.diffusion.samplers.catalogue import BY_NAME
 from refdiff.diffusion.samplers.correction import Clip, DynamicThreshold, keep
+from refdiff.diffusion.samplers.ddim import Ddim
+from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.schedule import MAX_STEPS
 from refdiff.errors import ConfigError
 from tests.diffusion.draws import fitting

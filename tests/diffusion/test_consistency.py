@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refdiff.diffusion.process import q_sample
-from refdiff.diffusion.samplers import DIALECTS, Lcm, Tcd, from_config
+from refdiff.diffusion.samplers import DIALECTS, from_config
+from refdiff.diffusion.samplers.lcm import Lcm
+from refdiff.diffusion.samplers.tcd import Tcd
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError
 

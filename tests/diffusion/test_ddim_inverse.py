@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refdiff.diffusion.samplers import Ddim, DdimInverse, from_config
+from refdiff.diffusion.samplers import from_config
 from refdiff.diffusion.samplers.correction import Clip
+from refdiff.diffusion.samplers.ddim import Ddim
+from refdiff.diffusion.samplers.ddim_inverse import DdimInverse
 from refdiff.errors import ConfigError
 from tests.diffusion.draws import SHAPES
 from tests.diffusion.gaussian import SCHEDULE, alpha_bar_at, best_eps, marginal

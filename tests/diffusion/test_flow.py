@@ -14,15 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refdiff.diffusion.loop import sample
-from refdiff.diffusion.samplers import (
-    FlowEuler,
-    FlowHeun,
-    FlowLcm,
-    FlowPath,
-    from_config,
-    from_config_as,
-)
-from refdiff.diffusion.samplers.flow import shifted, stretched
+from refdiff.diffusion.samplers import from_config, from_config_as
+from refdiff.diffusion.samplers.flow import FlowPath, shifted, stretched
+from refdiff.diffusion.samplers.flow_euler import FlowEuler
+from refdiff.diffusion.samplers.flow_heun import FlowHeun
+from refdiff.diffusion.samplers.flow_lcm import FlowLcm
 from refdiff.errors import ConfigError
 
 drawn = settings(max_examples=60, deadline=None, derandomize=True, database=None)

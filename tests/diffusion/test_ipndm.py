@@ -4,7 +4,8 @@ import diffusers
 import numpy as np
 import pytest
 
-from refdiff.diffusion.samplers import Ipndm, from_config
+from refdiff.diffusion.samplers import from_config
+from refdiff.diffusion.samplers.ipndm import Ipndm
 from refdiff.errors import ConfigError
 from tests.diffusion import oracle
 from tests.diffusion.gaussian import best_eps, marginal

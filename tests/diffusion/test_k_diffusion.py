@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy.integrate import quad
 
-from refdiff.diffusion.samplers import Euler, from_config
+from refdiff.diffusion.samplers import from_config
 from refdiff.diffusion.samplers.churn import Churn
+from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.lms import Lms, weights
 from refdiff.diffusion.samplers.respacing import karras
 from refdiff.diffusion.samplers.sigmas import sigma_table

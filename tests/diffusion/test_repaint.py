@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refdiff.diffusion.process import q_sample
-from refdiff.diffusion.samplers import RePaint, from_config
+from refdiff.diffusion.samplers import from_config
 from refdiff.diffusion.samplers.inpainting import Known
+from refdiff.diffusion.samplers.repaint import RePaint
 from refdiff.diffusion.samplers.resampling import walk
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError, ShapeError

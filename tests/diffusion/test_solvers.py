@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from refdiff.diffusion.loop import sample
-from refdiff.diffusion.samplers import DpmMultistep, from_config
+from refdiff.diffusion.samplers import from_config
+from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
 from refdiff.diffusion.samplers.respacing import karras
 from refdiff.errors import ConfigError
 from tests.diffusion.gaussian import MEAN, SCHEDULE, SPREAD, best_eps

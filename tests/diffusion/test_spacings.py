@@ -9,7 +9,10 @@ from diffusers.schedulers.scheduling_utils import AysSchedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refdiff.diffusion.samplers import Ddim, Ddpm, Pndm, from_config_as
+from refdiff.diffusion.samplers import from_config_as
+from refdiff.diffusion.samplers.ddim import Ddim
+from refdiff.diffusion.samplers.ddpm import Ddpm
+from refdiff.diffusion.samplers.pndm import Pndm
 from refdiff.diffusion.samplers.respacing import RESPACINGS, karras, kl_optimal, polyexponential
 from refdiff.diffusion.samplers.sections import kept
 from refdiff.diffusion.samplers.timesteps import SPACINGS, spaced

@@ -18,28 +18,9 @@ from refdiff.diffusion.samplers.config import (
     names,
     with_options,
 )
-from refdiff.diffusion.samplers.ddim import Ddim
-from refdiff.diffusion.samplers.ddim_inverse import DdimInverse
-from refdiff.diffusion.samplers.ddpm import Ddpm
-from refdiff.diffusion.samplers.deis import Deis
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
-from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
-from refdiff.diffusion.samplers.euler import Euler
-from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
-from refdiff.diffusion.samplers.flow import FlowPath
-from refdiff.diffusion.samplers.flow_euler import FlowEuler
-from refdiff.diffusion.samplers.flow_heun import FlowHeun
-from refdiff.diffusion.samplers.flow_lcm import FlowLcm
-from refdiff.diffusion.samplers.ipndm import Ipndm
-from refdiff.diffusion.samplers.lcm import Lcm
-from refdiff.diffusion.samplers.lms import Lms
 from refdiff.diffusion.samplers.plan import Plan, Sampler
-from refdiff.diffusion.samplers.pndm import Pndm
-from refdiff.diffusion.samplers.repaint import RePaint
-from refdiff.diffusion.samplers.tcd import Tcd
-from refdiff.diffusion.samplers.unclip import UnClip
-from refdiff.diffusion.samplers.unipc import UniPc
 
 __all__ = [
     "DIALECTS",
@@ -49,30 +30,11 @@ __all__ = [
     "NEUTRAL",
     "READ",
     "AnySampler",
-    "Ddim",
-    "DdimInverse",
-    "Ddpm",
-    "Deis",
     "Difference",
-    "DpmMultistep",
     "Entry",
-    "Euler",
-    "EulerAncestral",
-    "FlowEuler",
-    "FlowHeun",
-    "FlowLcm",
-    "FlowPath",
-    "Ipndm",
-    "Lcm",
-    "Lms",
     "Mended",
     "Plan",
-    "Pndm",
-    "RePaint",
     "Sampler",
-    "Tcd",
-    "UnClip",
-    "UniPc",
     "config_as",
     "from_config",
     "from_config_as",
