@@ -12,14 +12,21 @@ DIALECTS lists every place where the two dialects differ, MENDED where neither f
 
 from refdiff.diffusion.samplers.catalogue import ENTRIES, IGNORED, NEUTRAL, READ
 from refdiff.diffusion.samplers.config import from_config, from_config_as, names
+from refdiff.diffusion.samplers.consistency import Consistency
+from refdiff.diffusion.samplers.cosine_dpm import CosineDpm
 from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
+from refdiff.diffusion.samplers.dpm_fast import DpmFast
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
+from refdiff.diffusion.samplers.euler_cfg_pp import EulerCfgPp
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
+from refdiff.diffusion.samplers.res_multistep import ResMultistep
+from refdiff.diffusion.samplers.score_sde_ve import ScoreSdeVe
+from refdiff.diffusion.samplers.score_sde_vp import ScoreSdeVp
 
 __all__ = [
     "DIALECTS",
@@ -29,16 +36,23 @@ __all__ = [
     "NEUTRAL",
     "READ",
     "AnySampler",
+    "Consistency",
+    "CosineDpm",
     "Ddim",
     "Ddpm",
     "Difference",
+    "DpmFast",
     "Entry",
     "Euler",
     "EulerAncestral",
+    "EulerCfgPp",
     "Mended",
     "Plan",
     "Pndm",
+    "ResMultistep",
     "Sampler",
+    "ScoreSdeVe",
+    "ScoreSdeVp",
     "from_config",
     "from_config_as",
     "names",

@@ -57,6 +57,22 @@ DIALECTS = (
         "rounded to float32",
         "float64",
     ),
+    Difference(
+        "euler_cfg_pp, res_multistep, dpm_fast, sample_adaptive: coefficients",
+        "float64, of the float32 table",
+        "float64, of the float64 table",
+    ),
+    Difference(
+        "score_sde_ve: the level in a row",
+        "trunc(u (steps - 1)) for times u down to sampling_eps, which misses the last levels where "
+        "sampling_eps steps is near 1 or above",
+        "each level once",
+    ),
+    Difference(
+        "cosine_dpm: one step with exponential sigmas",
+        "starts at sigma_min",
+        "starts at sigma_max",
+    ),
 )
 
 
@@ -101,5 +117,25 @@ MENDED = (
         "pndm: a run that starts in the middle",
         "takes the second call for the repeated one, and is a step of noise off from there on",
         "starts afresh at any row",
+    ),
+    Mended(
+        "consistency, cosine_dpm: steps at sigma_min",
+        "the root of what rounding makes negative, or heun's 0 / 0 over no length: NaN",
+        "such a row adds no noise and no difference",
+    ),
+    Mended(
+        "consistency, score_sde_ve, cosine_dpm: sigma_min not below sigma_max",
+        "runs, to NaN or upwards",
+        "ConfigError",
+    ),
+    Mended(
+        "score_sde_ve, score_sde_vp, cosine_dpm: more steps than num_train_timesteps",
+        "runs",
+        "ConfigError, as for every other sampler",
+    ),
+    Mended(
+        "score_sde_ve, score_sde_vp: the last step's noise",
+        "step_pred gives out x with noise and without; ScoreSdeVePipeline takes the latter",
+        "the last row adds none",
     ),
 )
