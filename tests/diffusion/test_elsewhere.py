@@ -20,7 +20,7 @@ drawn = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-# float64 arithmetic, and a root of the difference of squares that are 1e6 times as large
+# float64 arithmetic; the root of nearly equal squares costs half of its digits where eta is 1
 BOUND = 1e-9
 CONFIG = {"beta_schedule": "scaled_linear", "timestep_spacing": "trailing"}
 
@@ -121,3 +121,27 @@ def test_without_a_difference_cfg_pp_is_euler():
     *_, theirs = sample(lambda x, t: np.tanh(x), euler, euler.plan(9), x, noise=lambda i: None)
     assert oracle.gap(mine.x_prev, theirs.x_prev) < 2e-6
     assert BY_NAME["euler_cfg_pp"].class_name == "euler_cfg_pp"
+
+
+def off(name, steps, mean=0.7, spread=0.4):
+    """Distance from the exact flow of Gaussian data where the last row begins."""
+    sampler = from_config_as(CONFIG | KARRAS.get(name, {}), name, "paper")
+    plan, quantile, memory = sampler.plan(steps), np.array([-1.5, 0.3, 2.0]), None
+    x = mean + (spread**2 + plan.rows[0].sigma ** 2) ** 0.5 * quantile
+    begins = [i for i in range(steps) if getattr(plan.rows[i], "begins", True)]
+    for i, row in enumerate(plan.rows):
+        if i == begins[-1]:
+            return np.max(np.abs(x - mean - (spread**2 + row.sigma**2) ** 0.5 * quantile))
+        eps = row.sigma * (x - mean) / (spread**2 + row.sigma**2)
+        out = np.tile(eps, 2) if name == "euler_cfg_pp" else eps
+        x, memory = sampler.step(plan, i, x, out, memory, None)
+
+
+KARRAS = {name: {"use_karras_sigmas": True} for name in ("euler_cfg_pp", "res_multistep")}
+
+
+@pytest.mark.parametrize("name", ["euler_cfg_pp", "res_multistep", "dpm_fast"])
+def test_orders_are_those_that_the_catalogue_claims(name):
+    steps = np.array([32, 62, 122, 242])
+    slope = -np.polyfit(np.log(steps), np.log([off(name, int(n)) for n in steps]), 1)[0]
+    assert slope == pytest.approx(BY_NAME[name].order, abs=0.2)

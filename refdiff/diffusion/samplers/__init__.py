@@ -19,6 +19,7 @@ from refdiff.diffusion.samplers.config import (
     with_options,
 )
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
+from refdiff.diffusion.samplers.dpm_fast import DpmFast
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 
@@ -31,6 +32,7 @@ __all__ = [
     "READ",
     "AnySampler",
     "Difference",
+    "DpmFast",
     "Entry",
     "Mended",
     "Plan",

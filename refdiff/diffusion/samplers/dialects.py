@@ -157,6 +157,22 @@ DIALECTS = (
         "the first rows' weights are those of the full order, and count on slopes that are missing",
         "the polynomial goes through the slopes that there are",
     ),
+    Difference(
+        "euler_cfg_pp, res_multistep, dpm_fast, sample_adaptive: coefficients",
+        "float64, of the float32 table",
+        "float64, of the float64 table",
+    ),
+    Difference(
+        "score_sde_ve: the level in a row",
+        "trunc(u (steps - 1)) for times u down to sampling_eps, which misses the last levels where "
+        "sampling_eps steps is near 1 or above",
+        "each level once",
+    ),
+    Difference(
+        "cosine_dpm: one step with exponential sigmas",
+        "starts at sigma_min",
+        "starts at sigma_max",
+    ),
 )
 
 
@@ -322,5 +338,25 @@ MENDED = (
         "lms: a plan in which sigma stands still, as with trailing's time too many",
         "divides by 0: NaN",
         "ConfigError",
+    ),
+    Mended(
+        "consistency, cosine_dpm: steps at sigma_min",
+        "the root of what rounding makes negative, or heun's 0 / 0 over no length: NaN",
+        "such a row adds no noise and no difference",
+    ),
+    Mended(
+        "consistency, score_sde_ve, cosine_dpm: sigma_min not below sigma_max",
+        "runs, to NaN or upwards",
+        "ConfigError",
+    ),
+    Mended(
+        "score_sde_ve, score_sde_vp, cosine_dpm: more steps than num_train_timesteps",
+        "runs",
+        "ConfigError, as for every other sampler",
+    ),
+    Mended(
+        "score_sde_ve, score_sde_vp: the last step's noise",
+        "step_pred gives out x with noise and without; ScoreSdeVePipeline takes the latter",
+        "the last row adds none",
     ),
 )

@@ -2,7 +2,8 @@
 
 As k-diffusion's sample_dpm_fast: steps // 3 + 1 steps, equally long in lambda = -log(sigma), from
 sigma_max to sigma_min. All have three calls but for the last, which makes up the number, or the
-last two, of two calls and of one. `steps` counts calls here. It ends at sigma_min, not at 0.
+last two, of two calls and of one. `steps` counts calls here. It ends at sigma_min, not at 0; the
+last step alone may be of order 1, which costs the third order only where it is hardly seen.
 With eta a step goes down to sigma_down and up again by fresh noise, as Euler ancestral.
 """
 
