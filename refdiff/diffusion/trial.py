@@ -62,7 +62,11 @@ def walk(
         x_in = sampler.scale_input(plan, i, x)
         sigmas.append(sigma / alpha if alpha else np.inf)
         ys.append(x_in / alpha if alpha else x_in)
-        out = said(prediction, x_in, alpha, sigma, data)
+        row = plan.rows[i]
+        if hasattr(row, "c_out"):  # a network F of EDM's, where x0 = c_skip x + c_out F
+            out = (data.x0(x_in, alpha, sigma) - row.c_skip * x) / row.c_out
+        else:
+            out = said(prediction, x_in, alpha, sigma, data)
         z = noise(i) if noise is not None and sampler.needs_noise(plan, i) else None
         x, memory = sampler.step(plan, i, x, out, memory, z)
     return Walk(np.array(sigmas), ys, x)
