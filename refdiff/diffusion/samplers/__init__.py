@@ -15,7 +15,9 @@ from refdiff.diffusion.samplers.config import from_config, from_config_as, names
 from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
+from refdiff.diffusion.samplers.dpm_inverse import DpmInverse
 from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
+from refdiff.diffusion.samplers.dpm_singlestep import DpmSinglestep
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
@@ -33,7 +35,9 @@ __all__ = [
     "Ddim",
     "Ddpm",
     "Difference",
+    "DpmInverse",
     "DpmMultistep",
+    "DpmSinglestep",
     "Entry",
     "Euler",
     "EulerAncestral",

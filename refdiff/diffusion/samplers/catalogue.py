@@ -10,7 +10,9 @@ from typing import Any
 from refdiff.diffusion.samplers import (
     ddim,
     ddpm,
+    dpm_inverse,
     dpm_multistep,
+    dpm_singlestep,
     euler,
     euler_ancestral,
     pndm,
@@ -25,6 +27,8 @@ ENTRIES: tuple[Entry, ...] = (
     euler.ENTRY,
     euler_ancestral.ENTRY,
     dpm_multistep.ENTRY,
+    dpm_singlestep.ENTRY,
+    dpm_inverse.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from refdiff.diffusion import rounded
 from refdiff.diffusion.types import Array, Dialect
@@ -35,7 +36,7 @@ class Levels(NamedTuple):
     std: Array
     lambda_: Array
 
-    def at(self, rows: slice) -> "Levels":
+    def at(self, rows: slice | NDArray[np.int64]) -> "Levels":
         """Some of the levels."""
         return Levels(*(column[rows] for column in self))
 
