@@ -50,9 +50,16 @@ def theirs(case):
     with roots_rounded_once():
         scheduler = made(case.config)
         scheduler.set_timesteps(case.steps, **arguments(scheduler.set_timesteps, case))
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(0)  # else a first time that comes twice skips the first row
+    begin(scheduler, 0)
     return scheduler
+
+
+def begin(scheduler, row):
+    """Let diffusers start there: by itself it takes a time that comes twice for the second."""
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(row)
+    elif hasattr(scheduler, "_step_index"):
+        scheduler._step_index = row
 
 
 def arguments(function, case):
@@ -317,7 +324,7 @@ def last_places(case, mine, **walk):
             exact = function(x)
             up = np.frexp(x)[0] * 2**20 % 2 < 1  # by x's own bits, so that equals stay equal
             there = np.nextafter(exact, np.where(up, np.inf, -np.inf), dtype=x.dtype)
-            return np.where(np.isfinite(exact) & (exact != 0), there, exact)
+            return np.where(np.isfinite(exact) & (exact != 0) & (x != 0), there, exact)
 
         return nudged
 

@@ -8,13 +8,17 @@ import pytest
 
 from refdiff.diffusion.loop import sample
 from refdiff.diffusion.samplers import from_config
+from refdiff.diffusion.samplers.dpm_inverse import DpmInverse
 from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
-from refdiff.diffusion.samplers.respacing import karras
+from refdiff.diffusion.samplers.dpm_singlestep import DpmSinglestep
+from refdiff.diffusion.samplers.respacing import exponential, karras
 from refdiff.errors import ConfigError
 from tests.diffusion.gaussian import MEAN, SCHEDULE, SPREAD, best_eps
 
 DPM = {"_class_name": "DPMSolverMultistepScheduler"}
-STEPS = (80, 160, 320)
+SINGLE = {"_class_name": "DPMSolverSinglestepScheduler"}
+INVERSE = {"_class_name": "DPMSolverMultistepInverseScheduler", "algorithm_type": "dpmsolver"}
+STEPS = (79, 157, 313)  # the last row, where the error is taken, begins a step of any order
 
 
 def marginal(row, quantile):
@@ -22,9 +26,10 @@ def marginal(row, quantile):
     return row.alpha * MEAN + (row.alpha**2 * SPREAD**2 + row.std**2) ** 0.5 * quantile
 
 
-def slope(sampler):
-    """Of the error on arriving at the last row over two halvings of the step, in karras sigmas."""
-    sampler = dataclasses.replace(sampler, respacing=karras, final="sigma_min", lower_final=False)
+def slope(sampler, respacing=karras):
+    """Of the error on arriving at the last row over two halvings of the step."""
+    whole = {"final": "sigma_min"} if hasattr(sampler, "final") else {}
+    sampler = dataclasses.replace(sampler, respacing=respacing, lower_final=False, **whole)
     quantile, errors = np.array([-1.5, 0.3, 2.0]), []
     for steps in STEPS:
         plan = sampler.plan(steps)
@@ -42,6 +47,51 @@ def slope(sampler):
 def test_the_flow_is_solved_to_the_order_that_is_said(algorithm, order, midpoint):
     sampler = DpmMultistep(SCHEDULE, order=order, algorithm=algorithm, midpoint=midpoint)
     assert slope(sampler) == pytest.approx(order, abs=0.25)
+
+
+@pytest.mark.parametrize("algorithm", ["dpmsolver++", "dpmsolver"])
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("midpoint", [True, False])
+def test_single_steps_solve_the_flow_to_the_order_that_is_said(algorithm, order, midpoint):
+    """The third order by the midpoint has it where the rows are equally long in lambda."""
+    sampler = DpmSinglestep(SCHEDULE, order=order, algorithm=algorithm, midpoint=midpoint)
+    if order == 3 and midpoint:
+        assert slope(sampler, exponential) > 2.75
+    else:
+        assert slope(sampler) == pytest.approx(order, abs=0.25)
+
+
+@pytest.mark.parametrize("algorithm", ["dpmsolver++", "dpmsolver"])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_backwards_too(algorithm, order):
+    sampler = DpmInverse(SCHEDULE, order=order, algorithm=algorithm, midpoint=False)
+    assert slope(sampler) == pytest.approx(order, abs=0.25)
+
+
+@pytest.mark.parametrize("dialect", ["diffusers", "paper"])
+@pytest.mark.parametrize("spacing", ["linspace", "leading", "trailing"])
+def test_a_way_up_begins_low_and_ends_at_the_noisiest_level(dialect, spacing):
+    sampler = from_config(INVERSE | {"timestep_spacing": spacing}, dialect)
+    plan = sampler.plan(20)
+    assert np.all(np.diff(plan.timesteps) > 0) and np.all(np.diff(plan.column("sigma")) > 0)
+    noise = sampler.step(plan, 19, np.ones(1), np.zeros(1), (np.zeros(1),))[0]
+    last = plan.rows[19]  # with eps = 0, x only shrinks, from alpha to alpha
+    assert noise[0] == pytest.approx(sampler.schedule.alphas_cumprod[-1] ** 0.5 / last.alpha)
+
+
+@pytest.mark.parametrize("dialect", ["diffusers", "paper"])
+def test_where_a_straight_flow_goes(dialect):
+    """DIALECTS: diffusers walks down where it should invert."""
+    sigma = from_config(INVERSE | {"use_flow_sigmas": True}, dialect).plan(9).column("sigma")
+    assert np.all(np.diff(sigma) < 0 if dialect == "diffusers" else np.diff(sigma) > 0)
+
+
+def test_times_that_come_twice_shorten_diffusers_way_up():
+    """DIALECTS: it drops them, but not their sigmas."""
+    config = INVERSE | {"use_karras_sigmas": True, "beta_schedule": "squaredcos_cap_v2"}
+    theirs, paper = (from_config(config, d).plan(50) for d in ("diffusers", "paper"))
+    assert len(theirs) < len(paper) == 50
+    assert theirs.rows[-1].sigma < paper.rows[-1].sigma
 
 
 # what weighs the model's curve over lambda from s to t: u = lambda - lambda_s from 0 to h
@@ -152,6 +202,18 @@ def test_a_last_step_of_no_length_leaves_x_as_it_is(algorithm, dialect, spaced):
         ({}, {"mu": 1.0}, 5, "use_dynamic_shifting"),
         ({"lambda_min_clipped": 50}, {}, 5, "lambda_min_clipped"),
         ({"num_train_timesteps": 20}, {}, 20, "finite"),
+        (
+            SINGLE
+            | {
+                "algorithm_type": "dpmsolver",
+                "final_sigmas_type": "sigma_min",
+                "thresholding": True,
+            },
+            {},
+            5,
+            "thresholding",
+        ),
+        (INVERSE | {"algorithm_type": "sde-dpmsolver++"}, {}, 5, "backwards"),
     ],
 )
 def test_refusals(config, options, steps, word):

@@ -15,8 +15,10 @@ from refdiff.diffusion.samplers import (
     ddpm,
     deis,
     dpm_fast,
+    dpm_inverse,
     dpm_multistep,
     dpm_sde,
+    dpm_singlestep,
     edm_euler,
     euler,
     euler_ancestral,
@@ -72,6 +74,8 @@ ENTRIES: tuple[Entry, ...] = (
     score_sde_vp.ENTRY,
     cosine_dpm.ENTRY,
     lms.ENTRY,
+    dpm_singlestep.ENTRY,
+    dpm_inverse.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -123,18 +123,18 @@ DIALECTS = (
         "x0 of x_hat with sigma_hat",
     ),
     Difference(
-        "dpm++: the third order",
+        "dpm++, dpm++_inverse: the third order",
         "the second derivative counts half, which leaves a method of second order",
         "it counts whole: third order",
     ),
     Difference(
-        "dpm++: the third order of sde-dpmsolver++",
+        "dpm++, dpm++_single: the third order of sde-dpmsolver++ (single: by heun)",
         "1/2 is added in the second derivative's coefficient",
         "1/2 is subtracted, as the integral has it",
     ),
     Difference(
-        "dpm++: times of sigmas that are spaced by themselves",
-        "whole: rounded with karras and lu, unless the schedule is the cosine one, else truncated",
+        "dpm++, dpm++_single, dpm++_inverse: times of sigmas that are spaced by themselves",
+        "whole: rounded with karras and lu (dpm++: not with a cosine schedule), else truncated",
         "fractional, as sigma has them",
     ),
     Difference(
@@ -143,7 +143,7 @@ DIALECTS = (
         "between the schedule's own ends",
     ),
     Difference(
-        "dpm++: trailing spacing below lambda_min_clipped",
+        "dpm++, dpm++_inverse: trailing spacing below lambda_min_clipped",
         "T / steps apart, and so fewer times than steps",
         "as many times as steps",
     ),
@@ -172,6 +172,16 @@ DIALECTS = (
         "cosine_dpm: one step with exponential sigmas",
         "starts at sigma_min",
         "starts at sigma_max",
+    ),
+    Difference(
+        "dpm++_inverse: whole times that come twice",
+        "dropped, but not their sigmas: the way up ends short of the noise",
+        "karras times stay fractional, no row is dropped",
+    ),
+    Difference(
+        "dpm++_inverse: flow sigmas",
+        "fall, as if to sample",
+        "rise",
     ),
 )
 
@@ -275,7 +285,7 @@ MENDED = (
         "starts afresh at any row",
     ),
     Mended(
-        "dpm++: a last step of no length (karras and the like with sigma_min)",
+        "dpm++, dpm++_inverse: a last step of no length (karras and the like to sigma_min, or up)",
         "0 / 0 with heun or third order",
         "x stays as it is",
     ),
@@ -285,17 +295,17 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "dpm++: variance_type learned, learned_range",
+        "dpm++, dpm++_single, dpm++_inverse: variance_type learned, learned_range",
         "takes the first three channels of the model's output, whatever x has",
         "takes as many as x has",
     ),
     Mended(
-        "dpm++: two spacings of sigma, lu or flow beside another",
+        "dpm++, dpm++_single, dpm++_inverse: two spacings of sigma, lu or flow beside another",
         "takes one of them in silence; with flow, NaN",
         "ConfigError",
     ),
     Mended(
-        "dpm++: lambda_min_clipped above every lambda of the schedule",
+        "dpm++, dpm++_single, dpm++_inverse: lambda_min_clipped above every lambda",
         "samples at times below 0, or not at all",
         "ConfigError",
     ),
@@ -358,5 +368,20 @@ MENDED = (
         "score_sde_ve, score_sde_vp: the last step's noise",
         "step_pred gives out x with noise and without; ScoreSdeVePipeline takes the latter",
         "the last row adds none",
+    ),
+    Mended(
+        "dpm++_single: thresholding with dpmsolver",
+        "RuntimeError: reads alpha at no time",
+        "ConfigError",
+    ),
+    Mended(
+        "dpm++_inverse: sde-dpmsolver, sde-dpmsolver++",
+        "NaN: the root of a negative variance",
+        "ConfigError",
+    ),
+    Mended(
+        "dpm++_inverse: a first time that comes twice",
+        "begins at the second, and ends in an IndexError",
+        "begins at the first",
     ),
 )

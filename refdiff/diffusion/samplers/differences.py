@@ -75,3 +75,15 @@ def backward(m: Sequence[Array], row: LookingBack) -> tuple[Array, ...]:
         return m[0], D1_0
     D1_1 = row.inv_r1 * (m[1] - m[2])
     return m[0], D1_0 + row.r0_share * (D1_0 - D1_1), row.inv_r01 * (D1_0 - D1_1)
+
+
+def inside(m: Sequence[Array], r0: float, r1: float) -> tuple[Array, Array]:
+    """D1 and D2 at m2, from there to m1 and m0 at shares r1 and r0 of the step, latest first.
+
+    With r1 = 0, the midpoint method, D1 is the slope to m0 alone (2206.00927, Algorithm 2).
+    """
+    D1_1 = 1 / r0 * (m[0] - m[2])
+    if r1 == 0:
+        return D1_1, 0 * D1_1
+    D1_0 = 1 / r1 * (m[1] - m[2])
+    return (r0 * D1_0 - r1 * D1_1) / (r0 - r1), 2 * (D1_1 - D1_0) / (r0 - r1)

@@ -5,15 +5,18 @@ Each step looks back on the model's last values, x0 or eps, for the derivatives 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refdiff.diffusion.samplers.differences import backward, ratios
+from refdiff.diffusion.samplers.differences import backward, orders, ratios
+from refdiff.diffusion.samplers.families import Stochastic
 from refdiff.diffusion.samplers.lambdas import Levels, coefficients
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
+from refdiff.diffusion.samplers.solver import Solver
 from refdiff.diffusion.types import Array, Dialect
 from refdiff.errors import ConfigError
 
@@ -93,3 +96,45 @@ def dpm_step(row: DpmRow, x: Array, m: Sequence[Array], noise: Array | None) -> 
     elif len(D) == 2:
         mean = mean + row.of_d1_third * D[0] + row.of_d2 * D[1]
     return with_noise(mean, row.noise_std, noise)
+
+
+@dataclass(frozen=True)
+class Dpm(Stochastic, Solver):
+    """What multistep DPM-Solvers share, of order 1, 2 or 3.
+
+    algorithm: dpmsolver++ and sde-dpmsolver++ think of x0, dpmsolver and sde-dpmsolver of eps.
+    midpoint: the second order's D1 counts half of D0's coefficient, else ("heun") its own integral.
+    lower_final: in fewer than 15 steps the last is of first, the one before of second order.
+    euler_final: the last step is of first order, however many there are.
+    """
+
+    order: int = 2
+    algorithm: str = "dpmsolver++"
+    midpoint: bool = True
+    lower_final: bool = True
+    euler_final: bool = False
+
+    def rows(self, t: Array, levels: Levels, euler: bool = False) -> Plan[DpmRow]:
+        """The plan along these levels; euler: the last step has to be of first order."""
+        short = self.lower_final and len(t) < 15
+        euler = euler or short or self.euler_final
+        order = orders(len(t), self.order, short=short, euler=euler)
+        return dpm_plan(t, levels, order, self.algorithm, self.midpoint, self.schedule.dialect)
+
+    def step(
+        self,
+        plan: Plan[DpmRow],
+        i: int,
+        x: Array,
+        out: Array,
+        memory: tuple[Array, ...] | None = None,
+        noise: Array | None = None,
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """A first-order step, and corrections by the derivatives that the past gives.
+
+        x [N,C,H,W], out [N,C,H,W] or [N,2C,H,W], noise [N,C,H,W] -> [N,C,H,W]
+        """
+        row = plan.rows[i]
+        new = self.x0(x, out, row) if self.algorithm.endswith("++") else self.eps(x, out, row)
+        past = (new, *(memory or ()))[: self.order]
+        return dpm_step(row, x, past[: row.order], noise), past

@@ -3,31 +3,18 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from refdiff.diffusion.samplers.differences import orders
-from refdiff.diffusion.samplers.dpm import DpmRow, dpm_plan, dpm_step
+from refdiff.diffusion.samplers.dpm import Dpm, DpmRow
 from refdiff.diffusion.samplers.entry import Entry
-from refdiff.diffusion.samplers.families import Stochastic
 from refdiff.diffusion.samplers.keys import END, LINSPACE, ZERO_SNR, Values, choice, flag
 from refdiff.diffusion.samplers.plan import Plan
-from refdiff.diffusion.samplers.solver import Solver
 from refdiff.diffusion.samplers.solver_keys import DYNAMIC, MU, dpm_keys, dpm_parts
-from refdiff.diffusion.types import Array, Dialect
+from refdiff.diffusion.types import Dialect
 
 
 @dataclass(frozen=True)
-class DpmMultistep(Stochastic, Solver):
-    """Multistep DPM-Solver of order 1, 2 or 3.
+class DpmMultistep(Dpm):
+    """Multistep DPM-Solver of order 1, 2 or 3, down to final."""
 
-    algorithm: dpmsolver++ and sde-dpmsolver++ think of x0, dpmsolver and sde-dpmsolver of eps.
-    midpoint: the second order's D1 counts half of D0's coefficient, else ("heun") its own integral.
-    lower_final: in fewer than 15 steps the last is of first, the one before of second order.
-    """
-
-    order: int = 2
-    algorithm: str = "dpmsolver++"
-    midpoint: bool = True
-    lower_final: bool = True
-    euler_final: bool = False
     final: Literal["zero", "sigma_min"] = "zero"
 
     def plan(self, steps: int) -> Plan[DpmRow]:
@@ -37,28 +24,7 @@ class DpmMultistep(Stochastic, Solver):
         """
         t, sigma = self.grid(steps)
         levels = self.levels(sigma, 0.0 if self.final == "zero" else self.schedule.sigmas[0])
-        short = self.lower_final and len(t) < 15
-        euler = self.euler_final or short or self.final == "zero"
-        order = orders(len(t), self.order, short=short, euler=euler)
-        return dpm_plan(t, levels, order, self.algorithm, self.midpoint, self.schedule.dialect)
-
-    def step(
-        self,
-        plan: Plan[DpmRow],
-        i: int,
-        x: Array,
-        out: Array,
-        memory: tuple[Array, ...] | None = None,
-        noise: Array | None = None,
-    ) -> tuple[Array, tuple[Array, ...]]:
-        """A first-order step, and corrections by the derivatives that the past gives.
-
-        x [N,C,H,W], out [N,C,H,W] or [N,2C,H,W], noise [N,C,H,W] -> [N,C,H,W]
-        """
-        row = plan.rows[i]
-        new = self.x0(x, out, row) if self.algorithm.endswith("++") else self.eps(x, out, row)
-        past = (new, *(memory or ()))[: self.order]
-        return dpm_step(row, x, past[: row.order], noise), past
+        return self.rows(t, levels, euler=self.final == "zero")
 
 
 def _build(c: Values, dialect: Dialect) -> DpmMultistep:

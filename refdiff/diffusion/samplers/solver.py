@@ -63,9 +63,10 @@ class Solver(Mixing):
         path = np.append(sigma, end).astype(self.schedule.alpha_bar.dtype)
         return preserving(path) if self.flow_shift is None else straight(path)
 
-    def grid(self, steps: int) -> tuple[Array, Array]:
+    def grid(self, steps: int, *, rising: bool = False) -> tuple[Array, Array]:
         """Where the model is asked: times and sigmas in falling order: -> t [rows], [rows]
 
+        rising: sigmas that are spaced by themselves, `respacing`, go from the lowest end up.
         Raises ConfigError for steps that are no integer from 1 to T.
         """
         T, table = len(self.schedule), sigma_table(self.schedule)
@@ -74,6 +75,7 @@ class Solver(Mixing):
             first, last = float(table[-1]), float(table[0])
             if self.respacing is uniform_lambda:  # diffusers spaces logarithms in float32
                 first, last = np.exp(np.log(table[[-1, 0]]).astype(np.float64)).tolist()
+            first, last = (last, first) if rising else (first, last)
             sigma: Array = self.respacing(first, last, steps)
             return self.asked(to_t(table, sigma)), sigma
         if self.flow_shift is not None:

@@ -39,10 +39,10 @@ class UniPcPath(Solver):
     terminal: float | None = None
     final: Literal["zero", "sigma_min"] = "zero"
 
-    def grid(self, steps: int) -> tuple[Array, Array]:
+    def grid(self, steps: int, *, rising: bool = False) -> tuple[Array, Array]:
         """Times and sigmas in falling order: -> t [rows], [rows]"""
-        if self.respacing is None and self.flow_shift is None:
-            return super().grid(steps)
+        if rising or (self.respacing is None and self.flow_shift is None):
+            return super().grid(steps, rising=rising)
         T, table = len(self.schedule), sigma_table(self.schedule)
         check_steps(steps, T)
         if self.respacing is not None:
