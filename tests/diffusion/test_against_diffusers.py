@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*algorithm_type.* deprecated:FutureWarning"),
 ]
 drawn = settings(
-    max_examples=120,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
@@ -105,8 +105,9 @@ def test_whole_runs_agree(class_name):
             return
         if isinstance(mine, ConfigError) or not all(np.isfinite(x).all() for x in other.xs):
             return  # MENDED says where diffusers breaks
-        truth = our_run(case, np.float64)
-        assert disagreement(mine, other, truth, oracle.magnified(case, mine)) < 1
+        if oracle.run_gap(mine, other) > oracle.BOUND:  # is that the formula's own rounding?
+            truth = our_run(case, np.float64)
+            assert disagreement(mine, other, truth, oracle.magnified(case, mine)) < 1
         # sqrt(sigma^2 + 1) of a sigma that is itself a root: two roots, each a step off in torch
         assert oracle.ulps(mine.init_noise_sigma, other.init_noise_sigma) <= 2
         assert_plans_agree(case)
@@ -220,6 +221,8 @@ def test_runs_from_the_middle_agree(class_name):
         if not all(np.isfinite(x).all() for x in other.xs):
             return
         noised, mine = mine, our_run(case, start=start, x=mine)
+        if oracle.run_gap(mine, other) <= oracle.BOUND:
+            return
         truth = our_run(
             case,
             np.float64,
