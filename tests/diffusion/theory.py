@@ -13,8 +13,10 @@ import numpy as np
 
 from refdiff.diffusion.samplers import from_config
 from refdiff.diffusion.samplers.catalogue import BY_NAME
+from refdiff.diffusion.samplers.denoisers import Normalised
 from refdiff.diffusion.samplers.flow import StraightFlow
 from refdiff.diffusion.samplers.ipndm import Ipndm
+from refdiff.diffusion.samplers.score_sde_ve import ScoreSdeVe
 from refdiff.diffusion.trial import MIXTURE, STARTS, begins_a_step, walk
 
 T = 4096
@@ -81,6 +83,10 @@ CLAIMS = (
         )
         for k in (2, 3)
     ),
+    *(
+        Claim(f"DPM-Solver++({k}S)", "dpm++_single", k, {**KARRAS, "solver_order": k})
+        for k in (1, 2, 3)
+    ),
     Claim("DPM-Solver++(2M), heun", "dpm++", 2, {**KARRAS, "solver_type": "heun"}),
     Claim("Euler, straight flow", "flow_euler", 1, where="end"),
     Claim("Heun, straight flow", "flow_heun", 2, where="end"),
@@ -109,7 +115,13 @@ def says(sampler):
     """What the sampler's model predicts."""
     if isinstance(sampler, Ipndm):
         return "v_prediction"
-    return "flow_prediction" if isinstance(sampler, StraightFlow) else sampler.prediction
+    if isinstance(sampler, StraightFlow):
+        return "flow_prediction"
+    if isinstance(sampler, ScoreSdeVe):
+        return "score"
+    if isinstance(sampler, Normalised):
+        return "network"
+    return getattr(sampler, "prediction", "epsilon")
 
 
 def error(claim, steps):
