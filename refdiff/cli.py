@@ -4,8 +4,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from refdiff.errors import RefdiffError
+from refdiff.strict_json import parse_json
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 EXAMPLES = """\
 examples:
@@ -13,6 +17,13 @@ examples:
   refdiff generate "two cats on a blue background" -o cats.png --seed 3 --guidance 4
   refdiff generate "a lighthouse in a storm" --model stable-diffusion-v1-5 --sampler euler
   refdiff generate --like cats.png -o again.png
+"""
+
+SCHEDULE_EXAMPLES = """\
+examples:
+  refdiff schedule
+  refdiff schedule --sampler euler --sampler-option use_karras_sigmas=true --steps 12
+  refdiff schedule --config mine.json --compare theirs.json --plot both.png
 """
 
 
@@ -51,12 +62,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"refdiff {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     add_generate(commands)
+    add_samplers(commands)
+    add_schedule(commands)
     return top
 
 
-def add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_generate(commands: Commands) -> None:
     """Options have no defaults of their own: --like must know which of them were given."""
-    from refdiff.diffusion.samplers import names
     from refdiff.generate import generate
 
     command = commands.add_parser(
@@ -75,8 +87,10 @@ def add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--steps", type=int, metavar="N", help="steps of the sampler (25)")
     add("--guidance", type=float, metavar="G", help="how closely to follow the prompt (7.5)")
     add("--guidance-rescale", type=float, metavar="PHI", help="0 to 1, against overexposure (0)")
-    add("--seed", type=int, metavar="S", help="of PyTorch's CPU generator (0)")
-    add("--sampler", metavar="NAME", help=f"{', '.join(names())} (the checkpoint's own)")
+    add("--seed", type=int, metavar="S", help="of the random number generator (0)")
+    add("--rng", metavar="NAME", help="whose: torch-cpu, torch-cuda:SMS, jax, numpy (torch-cpu)")
+    add("--sampler", metavar="NAME", help="as `refdiff samplers` lists them (the checkpoint's own)")
+    add_sampler_options(command)
     add("--size", type=size, metavar="WxH", help="in pixels (what the model was trained for)")
     add("--count", type=int, metavar="N", help="pictures from one seed: FILE-0.png, ... (1)")
     add("--latents", metavar="FILE", help="start from this noise: .npy or .safetensors")
@@ -84,6 +98,79 @@ def add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("--engine", choices=("fast", "reference"), help="kernels or definitions (fast)")
     add("--dtype", choices=("float32", "float64"), help="of all arithmetic (float32)")
     add("--like", metavar="PNG", help="as this picture was made; options given here win")
+
+
+def add_samplers(commands: Commands) -> None:
+    """`refdiff samplers`."""
+    from refdiff.show import list_samplers
+
+    command = commands.add_parser(
+        "samplers",
+        help="list the samplers",
+        description="List the samplers: the order of convergence, whether noise is added, calls "
+        "of the model for each step, the class in scheduler_config.json, what it is good for.",
+    )
+    command.set_defaults(run=list_samplers)
+    command.add_argument("--json", action="store_true", help="for a machine, with all options")
+
+
+def add_schedule(commands: Commands) -> None:
+    """`refdiff schedule`."""
+    from refdiff.show import show_schedule
+
+    command = commands.add_parser(
+        "schedule",
+        help="show a noise schedule and the times that a sampler chooses",
+        description="Show betas, alpha_bar, SNR and sigma at the times that a sampler chooses.",
+        epilog=SCHEDULE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=show_schedule)
+    add = command.add_argument
+    add("--config", metavar="FILE", help="a scheduler_config.json, or a checkpoint's folder")
+    add("--steps", type=int, metavar="N", default=25, help="steps of the sampler (%(default)s)")
+    add("--compare", metavar="FILE", help="another config, to be shown beside it")
+    add("--plot", metavar="PNG", help="also draw it")
+    add("--sampler", metavar="NAME", help="another sampler over the same schedule")
+    add_sampler_options(command)
+    add("--json", action="store_true", help="all numbers, for a machine")
+
+
+def add_sampler_options(command: argparse.ArgumentParser) -> None:
+    """What both commands take to say how a sampler computes."""
+    add = command.add_argument
+    add(
+        "--sampler-option",
+        dest="sampler_options",
+        action=Collect,
+        type=option,
+        metavar="KEY=VALUE",
+        help="a key of its config or an argument of its step, as in eta=0.5; may be repeated",
+    )
+    add(
+        "--dialect",
+        choices=("diffusers", "paper"),
+        help="as the installed base computes, or as the papers say (diffusers)",
+    )
+
+
+class Collect(argparse.Action):
+    """Pairs of a repeated option, in a dict; None where it was never given."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        key, value = values
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), key: value})
+
+
+def option(text: str) -> tuple[str, Any]:
+    """ "eta=0.5" -> ("eta", 0.5); a value that is no JSON is a word."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is no option: write KEY=VALUE, as in eta=0.5")
+    try:
+        return key, parse_json(value.encode())
+    except ValueError:
+        return key, value
 
 
 def size(text: str) -> tuple[int, int]:

@@ -32,12 +32,19 @@ def read_bytes(
 
 
 def read_json(
-    path: str | os.PathLike[str], error: type[RefdiffError], limit: int = LARGEST_CONFIG
+    path: str | os.PathLike[str],
+    error: type[RefdiffError],
+    limit: int = LARGEST_CONFIG,
+    *,
+    infinities: bool = False,
 ) -> dict[str, object]:
-    """The object in the JSON file `path` of at most `limit` bytes. Raises `error`."""
+    """The object in the JSON file `path` of at most `limit` bytes. Raises `error`.
+
+    infinities: whether it may hold Infinity and -Infinity, which are no JSON.
+    """
     path = Path(path)
     try:
-        value = parse_json(read_bytes(path, error, limit))
+        value = parse_json(read_bytes(path, error, limit), infinities=infinities)
     except ValueError as cause:
         raise error(f"{path} {cause}; fetch or write the file anew.") from cause
     if not isinstance(value, dict):

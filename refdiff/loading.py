@@ -59,8 +59,10 @@ def load_component(part: folder.Component) -> Any:
 
 
 def scheduler_config(path: Path) -> dict[str, object]:
-    """The contents of a scheduler's folder."""
-    return read_json(path / "scheduler_config.json", ConfigError)
+    """A scheduler_config.json's contents: the file itself, its folder, or a whole checkpoint's."""
+    name = "scheduler_config.json"
+    places = [path / "scheduler" / name, path / name] if path.is_dir() else [path]
+    return read_json(next(filter(os.path.exists, places), places[-1]), ConfigError, infinities=True)
 
 
 def shipped() -> Path:

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from refdiff import noise
 from refdiff.checks import check_fit, check_latents, check_numbers, check_prompts
 from refdiff.components import VAE, TextEncoder, UNet
 from refdiff.diffusion import samplers
-from refdiff.diffusion.guidance import classifier_free
+from refdiff.diffusion.guidance import classifier_free, with_uncond
 from refdiff.diffusion.loop import sample
-from refdiff.diffusion.types import Model
-from refdiff.errors import ShapeError
+from refdiff.diffusion.types import Dialect, Model
+from refdiff.draws import drawer, row_noise
+from refdiff.errors import ConfigError, ShapeError
 from refdiff.op import FAST, Array, Engine, current_engine, engine
 from refdiff.pictures import to_images
 from refdiff.text import Tokenizer
@@ -65,6 +65,9 @@ class Pipeline:
         seed: int = 0,
         negative: str = "",
         sampler: str | samplers.AnySampler | None = None,
+        sampler_options: Mapping[str, Any] | None = None,
+        dialect: Dialect = "diffusers",
+        rng: str = "torch-cpu",
         size: tuple[int, int] | None = None,
         count: int = 1,
         latents: Array | None = None,
@@ -75,24 +78,23 @@ class Pipeline:
         """Pictures of a prompt.
 
         steps: of the sampler; guidance: 1 is none, more follows the prompt more closely;
-        seed: of PyTorch's CPU generator, so that it gives the noise it gives there; negative: what
-        the picture shall not be; sampler: "ddim", "pndm", "euler", "euler_a", "ddpm", a sampler,
-        or None for the checkpoint's own; size: (width, height) in pixels; count: of pictures from
-        one seed; latents: noise to start from [count,C,h,w] in place of the seed's; dtype: of all
-        arithmetic, float32 or float64 (the seed's noise is float32's in both);
-        progress: called with (steps done, steps in all).
+        seed: of the generator that rng names, PyTorch's on a CPU unless another is wanted, so that
+        it gives the noise it gives there; negative: what the picture shall not be; sampler: a name
+        of `samplers.names()`, a sampler, or None for the checkpoint's own; sampler_options: keys of
+        its config and arguments of its step; dialect: "diffusers" or "paper"; size: (width, height)
+        in pixels; count: of pictures from one seed; latents: noise to start from [count,C,h,w] in
+        place of the seed's; dtype: of all arithmetic, float32 or float64 (the seed's noise is
+        float32's in both); progress: called with (steps done, steps in all).
         Raises PromptError, ConfigError or ShapeError for what cannot be made, before any work.
         """
-        chosen = self.choose(sampler)
+        chosen = self.choose(sampler, dialect, sampler_options or {})
         plan = chosen.plan(steps)
         check_numbers(guidance, guidance_rescale, count, dtype)
         shape = self.latent_shape(count, size)
-        random = noise.torch_cpu(seed)
-
-        def draw(_row: int = -1) -> Array:
-            return random.normal(shape, np.float32).astype(dtype)
-
-        start = draw() if latents is None else check_latents(latents, shape).astype(dtype)
+        draw = drawer(rng, seed, shape, dtype)
+        path_seed = getattr(chosen, "noise_seed", None)
+        added = row_noise(plan, draw, seed if path_seed is None else path_seed, shape, dtype)
+        start = draw(-1) if latents is None else check_latents(latents, shape).astype(dtype)
         settings = {
             "prompt": prompt,
             "negative": negative,
@@ -101,14 +103,18 @@ class Pipeline:
             "guidance_rescale": guidance_rescale,
             "seed": seed,
             "sampler": sampler if isinstance(sampler, str) else None,
+            "sampler_options": dict(sampler_options or {}),
+            "dialect": dialect,
+            "rng": rng,
             "size": (shape[3] * self.vae.config.factor, shape[2] * self.vae.config.factor),
             "count": count,
             "dtype": np.dtype(dtype).name,
         }
         with self._engine() as used:
-            model = self.guided(prompt, negative, guidance, guidance_rescale, count, dtype)
+            apart = chosen.out_shape(shape)[0] == 2 * count
+            model = self.guided(prompt, negative, guidance, guidance_rescale, count, dtype, apart)
             x = self._tap("latents", start * chosen.init_noise_sigma(plan))
-            for done, final in enumerate(self.denoise(model, chosen, plan, x, draw), 1):
+            for done, final in enumerate(self.denoise(model, chosen, plan, x, added), 1):
                 x = final
                 if progress is not None:
                     progress(done, len(plan))
@@ -141,15 +147,22 @@ class Pipeline:
         rescale: float,
         count: int,
         dtype: npt.DTypeLike,
+        apart: bool = False,
     ) -> Model:
-        """The U-Net under the prompt, as a function of (x, t); guidance 1 needs no second half."""
-        texts = [prompt] if guidance == 1 else [negative, prompt]
+        """The U-Net under the prompt, as a function of (x, t); guidance 1 needs no second half.
+
+        apart: says the unconditional output as well, before the guided one.
+        """
+        alone = guidance == 1 and not apart
+        texts = [prompt] if alone else [negative, prompt]
         states = np.repeat(self.encode(texts, dtype), count, axis=0)
 
         def model(x: Array, t: float) -> Array:
             return self.unet(x, t, states)
 
-        return model if guidance == 1 else classifier_free(model, guidance, rescale)
+        if alone:
+            return model
+        return (with_uncond if apart else classifier_free)(model, guidance, rescale)
 
     def encode(self, texts: list[str], dtype: npt.DTypeLike = np.float32) -> Array:
         """The text states that the U-Net attends to: -> [N,L,D]. Raises PromptError."""
@@ -158,11 +171,22 @@ class Pipeline:
         self._tap("tokens", ids)
         return self.text_encoder(ids, dtype).last_hidden_state
 
-    def choose(self, sampler: str | samplers.AnySampler | None) -> samplers.AnySampler:
+    def choose(
+        self,
+        sampler: str | samplers.AnySampler | None,
+        dialect: Dialect = "diffusers",
+        options: Mapping[str, Any] | None = None,
+    ) -> samplers.AnySampler:
         """The sampler of that name over the checkpoint's schedule; None: the checkpoint's own."""
-        if isinstance(sampler, str):
-            return samplers.from_config_as(self.scheduler, sampler)
-        return self.sampler if sampler is None else sampler
+        if sampler is not None and not isinstance(sampler, str):
+            if options or dialect != "diffusers":
+                raise ConfigError(
+                    "sampler_options or a dialect came with a sampler that is already built: "
+                    "build it with them, or name it"
+                )
+            return sampler
+        config = self.scheduler if sampler is None else samplers.config_as(self.scheduler, sampler)
+        return samplers.with_options(config, options or {}, dialect)
 
     def latent_shape(self, count: int, size: tuple[int, int] | None) -> tuple[int, int, int, int]:
         """[count,C,h,w] for (width, height) in pixels. Raises ShapeError where there is none."""

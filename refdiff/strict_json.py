@@ -7,11 +7,12 @@ from collections.abc import Sequence
 DEEPEST = 127  # levels of nesting; the limit of serde_json, hence of the safetensors library
 
 
-def parse_json(data: bytes) -> object:
+def parse_json(data: bytes, *, infinities: bool = False) -> object:
     """The value in `data`, which must be UTF-8 text holding one JSON value.
 
     Refused, beyond what is not JSON: NaN and Infinity, numbers beyond float64, names that occur
     twice in one object, lone surrogates, a byte-order mark, nesting deeper than 127.
+    With `infinities`, Infinity and -Infinity pass, which Python's writers put into some files.
 
     Raises ValueError with a clause that fits behind "the file ..." and, where known, the byte.
     """
@@ -25,7 +26,7 @@ def parse_json(data: bytes) -> object:
             object_pairs_hook=_object,
             parse_int=_integer,
             parse_float=_real,
-            parse_constant=_constant,
+            parse_constant=_infinity if infinities else _constant,
         )
     except json.JSONDecodeError as error:
         byte = len(text[: error.pos].encode())
@@ -66,6 +67,10 @@ def _real(text: str) -> float:
 
 def _constant(text: str) -> object:
     raise ValueError(f"has the number {text}, which JSON does not know")
+
+
+def _infinity(text: str) -> object:
+    return _constant(text) if text == "NaN" else float(text)
 
 
 def _check(value: object, depth: int) -> None:

@@ -31,13 +31,16 @@ ROOMS: dict[str, set[str]] = {
     "checks": {"op", "components", "text"},
     "pictures": {"op", "atomic"},
     "latents": {"op", "atomic", "safetensors"},
-    "pipeline": {"op", "trace", "components", "diffusion", "noise", "text", "pictures"}
+    "plots": set(),
+    "draws": {"op", "noise", "diffusion"},
+    "pipeline": {"op", "draws", "trace", "components", "diffusion", "noise", "text", "pictures"}
     | {"checks"},
     "loading": {"files", "checkpoints", "components", "diffusion", "text", "pipeline"},
     "progress": set(),
     "generate": {"op", "atomic", "checkpoints", "loading", "pipeline", "pictures", "latents"}
     | {"checks", "progress"},
-    "cli": {"generate", "diffusion", "refdiff"},
+    "show": {"atomic", "diffusion", "loading", "plots"},
+    "cli": {"generate", "show", "diffusion", "strict_json", "refdiff"},
     "__main__": {"cli"},
     "refdiff": {"noise", "ops", "op", "diffusion", "loading", "pipeline", "text", "trace"},
 }
@@ -52,6 +55,7 @@ OUTSIDE: dict[str, set[str]] = {  # which libraries a room may use
     "atomic": set(),
     "progress": set(),
     "pictures": {"numpy", "PIL"},
+    "plots": {"numpy", "PIL"},
     "pipeline": {"numpy", "PIL"},
 }
 

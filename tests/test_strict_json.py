@@ -1,6 +1,7 @@
 """Strict JSON: what it lets through it reads as Python does."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -47,3 +48,13 @@ def test_minus_zero_is_no_integer():
 def test_what_is_shown_is_short_and_one_line():
     assert show("a\nb") == r"'a\nb'"
     assert len(show("x" * 1000)) == 60
+
+
+def test_infinities_pass_where_they_may():
+    """As diffusers saves lambda_min_clipped of a DPMSolverMultistepScheduler."""
+    assert parse_json(b"[-Infinity, Infinity]", infinities=True) == [-math.inf, math.inf]
+    for text in (b"NaN", b"1e999"):
+        with pytest.raises(ValueError, match="number"):
+            parse_json(text, infinities=True)
+    with pytest.raises(ValueError, match="number -Infinity"):
+        parse_json(b"-Infinity")

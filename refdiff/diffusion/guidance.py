@@ -1,6 +1,7 @@
 """Classifier-free guidance (2207.12598): a function from models to a model."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -42,16 +43,32 @@ def classifier_free(both: Model, scale: float, phi: float = 0.0) -> Model:
     work by using the conditional model unguided, as diffusers does for every scale <= 1.
     Raises ConfigError for a scale that is not finite and a phi outside [0, 1].
     """
+    halves = _halves(both, scale, phi)
+    return lambda x, t: halves(x, t)[1]
+
+
+def with_uncond(both: Model, scale: float, phi: float = 0.0) -> Model:
+    """The guided model that says the unconditional too, as CFG++ wants (2406.08070, algorithm 2).
+
+    That model: x [N,C,H,W], t [] -> [2N,C,H,W], cat([unconditional, guided]).
+    CFG++'s scale is in [0, 1]: see samplers/euler_cfg_pp.py. Raises as `classifier_free`.
+    """
+    halves = _halves(both, scale, phi)
+    return lambda x, t: np.concatenate(halves(x, t))
+
+
+def _halves(both: Model, scale: float, phi: float) -> Callable[[Array, float], tuple[Array, Array]]:
+    """The unconditional and the guided, from one call of `both`."""
     if not math.isfinite(scale):
         raise ConfigError(f"guidance scale is {scale}, expected a finite number: try 7.5")
     if not 0 <= phi <= 1:
         raise ConfigError(f"guidance rescale is {phi}, expected a number in [0, 1]: try 0.7")
 
-    def guided_model(x: Array, t: float) -> Array:
+    def halves(x: Array, t: float) -> tuple[Array, Array]:
         uncond, cond = np.split(both(np.concatenate([x, x]), t), 2)
         if scale == 1:
-            return cond
+            return uncond, cond
         guided = combine(uncond, cond, scale)
-        return rescale(guided, cond, phi) if phi else guided
+        return uncond, rescale(guided, cond, phi) if phi else guided
 
-    return guided_model
+    return halves

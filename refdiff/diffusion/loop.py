@@ -36,12 +36,18 @@ def sample(
     for i in range(start, len(plan)):
         t = plan.rows[i].t
         x_in = sampler.scale_input(plan, i, x)
-        out = model(x_in, t)
-        if out.shape != (expected := sampler.out_shape(x.shape)):
-            raise ShapeError(
-                f"the model gave an output of shape {list(out.shape)} at t = {t}, expected "
-                f"{list(expected)} for an x of shape {list(x.shape)}: give a model that does so"
-            )
+        out = ask(model, x_in, t, sampler.out_shape(x.shape))
         z = noise(i) if sampler.needs_noise(plan, i) else None
         x, memory = sampler.step(plan, i, x, out, memory, z)
         yield Step(i, t, x_in, out, x)
+
+
+def ask(model: Model, x_in: Array, t: float, shape: tuple[int, ...]) -> Array:
+    """What the model says of x_in [N,C,H,W]. Raises ShapeError for another shape than asked for."""
+    out = model(x_in, t)
+    if out.shape != shape:
+        raise ShapeError(
+            f"the model gave an output of shape {list(out.shape)} at t = {t}, expected "
+            f"{list(shape)} for an x of shape {list(x_in.shape)}: give a model that does so"
+        )
+    return out

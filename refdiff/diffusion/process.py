@@ -42,7 +42,13 @@ def posterior_coefficients(alpha_bar_t: Scale, alpha_bar_s: Scale) -> Posterior:
     Computed in the precision of what is given, in the order in which diffusers does.
     """
     alpha = alpha_bar_t / alpha_bar_s
-    beta = 1 - alpha
+    return posterior_of_step(alpha, 1 - alpha, alpha_bar_t, alpha_bar_s)
+
+
+def posterior_of_step(
+    alpha: Scale, beta: Scale, alpha_bar_t: Scale, alpha_bar_s: Scale
+) -> Posterior:
+    """The same where the step's alpha and beta = 1 - alpha are known by themselves."""
     noise_t, noise_s = 1 - alpha_bar_t, 1 - alpha_bar_s
     return Posterior(
         of_x0=alpha_bar_s**0.5 * beta / noise_t,

@@ -23,3 +23,23 @@ def log(x: Array) -> Array:
     """Natural logarithm in x's precision, -inf at 0: x [*] -> [*]"""
     with np.errstate(divide="ignore"):
         return np.log(x.astype(np.float64)).astype(x.dtype)
+
+
+def sin(x: Array) -> Array:
+    """Sine in x's precision: x [*] -> [*]"""
+    return np.sin(x.astype(np.float64)).astype(x.dtype)
+
+
+def arctan2(y: Array, x: Array) -> Array:
+    """Angle of the point (x, y) in x's precision: y [*], x [*] -> [*]"""
+    return np.arctan2(y.astype(np.float64), x.astype(np.float64)).astype(x.dtype)
+
+
+def power(x: Array, p: float) -> Array:
+    """x^p in x's precision: x [*] -> [*]"""
+    return (x.astype(np.float64) ** p).astype(x.dtype)
+
+
+def arctan(x: Array) -> Array:
+    """The angle of that tangent, in x's precision: x [*] -> [*]"""
+    return np.arctan(x.astype(np.float64)).astype(x.dtype)

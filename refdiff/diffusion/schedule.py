@@ -99,6 +99,15 @@ class NoiseSchedule:
         return cls.from_betas(ramp(beta_start, beta_end, _steps(T), dialect), dialect=dialect)
 
     @classmethod
+    def guided_linear(cls, T: int = 1000, *, dialect: Dialect = "paper") -> "NoiseSchedule":
+        """`linear` with ends of 0.1 / T and 20 / T: about as much noise for any T of 20 or more.
+
+        guided-diffusion's, in float64 tables; DDPM's own for T = 1000.
+        """
+        scale = 1000 / _steps(T)
+        return cls.linear(T, scale * 1e-4, scale * 0.02, dialect=dialect)
+
+    @classmethod
     def scaled_linear(
         cls,
         T: int = 1000,

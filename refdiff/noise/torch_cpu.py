@@ -22,78 +22,67 @@ Fewer than 16 normals are drawn one by one, in float64 and rounded at the end:
 gives r cos θ, and the generator keeps r sin θ for the next such value, even if that is asked for in
 a later call; blocks neither use nor drop it.
 
-Words and uniforms are equal in every bit; normals depend on who rounds log, sin and cos, and how.
-PyTorch's float32 blocks, built for AVX2, take them from the Cephes polynomials: over all 2^24
-uniforms r is within 1.65 and sin θ or cos θ within 1.99 units of 2^-24, relative. (One angle stands
-out: at u = 3/4, where cos θ is only 1e-8, the error is 17 units of that.) Here they are exact for
-the same float32 1 - u and θ. With half a unit in the last place for each of the final roundings,
-two values differ by at most 1.65 + 1.99 + 0.5 + 0.5, which makes 4 ulp. Builds that round θ
-differently move z by up to 2^-21 r. In float64 each function is within 1 ulp, on both sides.
+float16 and bfloat16 are float32 rounded at the end, with two differences: the words of an
+incomplete block are not drawn at all, only the 16 that make the last block; and a uniform that
+rounds to 1 is 0. Up to 2.11 PyTorch drew them differently: see torch_cpu_211.py.
+
+Words, uniforms and float32 normals, and so their roundings, are equal in every bit to those of
+PyTorch's x86 releases on a processor with AVX2; builds for others round log, sin and cos otherwise,
+which moves a float32 by up to 4 ulp. In float64 each function is within 1 ulp on both sides.
 
 Sources: PyTorch 2.13, aten/src/ATen: core/MT19937RNGEngine.h, core/TransformationHelper.h,
 core/DistributionsHelper.h, CPUGeneratorImpl.cpp, native/cpu/DistributionTemplates.h.
 """
 
 import math
-import operator
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from ..errors import ConfigError, ShapeError
-
-Floats = NDArray[np.floating[Any]]
+from . import cephes
+from .checks import checked_seed
+from .source import HALVES, Floats, UniformSource, narrowed
 
 BLOCK = 16
-MOST_VALUES = 2**31
-MOST_AXES = 64  # NumPy's own limit
 
 
-class TorchCpu:
-    """A stream of random numbers. Every draw continues where the one before stopped.
+class TorchCpu(UniformSource):
+    """The stream of a torch.Generator on the CPU.
 
     The state is the Mersenne twister's, and at most one normal value kept from a small draw.
     """
 
     def __init__(self, seed: int) -> None:
         # NumPy promises never to change what a seeded RandomState returns.
-        self._twister = np.random.RandomState(_checked_seed(seed) & 0xFFFFFFFF)
+        self._twister = np.random.RandomState(checked_seed(seed) & 0xFFFFFFFF)
         self._kept: float | None = None
 
-    def uniform(self, shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> Floats:
-        """Draw like torch.rand: uniform in [0, 1), equal in every bit.
+    def _uniforms(self, count: int, dtype: str) -> Floats:
+        if dtype == "float64":
+            return self._doubles(count)
+        uniforms = narrowed(self._singles(count), dtype)
+        return np.where(uniforms == 1, uniforms.dtype.type(0), uniforms)
 
-        `dtype` is float32 or float64, else ConfigError; a negative or absurd shape is a ShapeError.
-        """
-        shape, kind = _checked_shape(shape), _checked_dtype(dtype)
-        return self._uniforms(math.prod(shape), kind).reshape(shape)
-
-    def normal(self, shape: int | Sequence[int], dtype: DTypeLike = np.float32) -> Floats:
-        """Draw like torch.randn: normal with mean 0 and variance 1, equal to 4 ulp in float32.
-
-        `dtype` is float32 or float64, else ConfigError; a negative or absurd shape is a ShapeError.
-        """
-        shape, kind = _checked_shape(shape), _checked_dtype(dtype)
-        count = math.prod(shape)
+    def _normals(self, count: int, dtype: str) -> Floats:
         if count < BLOCK:
-            return np.array([self._one_normal() for _ in range(count)], kind).reshape(shape)
-        uniforms = self._uniforms(count, kind)
+            return narrowed(np.array([self._one_normal() for _ in range(count)]), dtype)
+        draw = self._doubles if dtype == "float64" else self._singles
         whole = count - count % BLOCK
-        normals = np.empty(count, kind)
+        uniforms = draw(whole if dtype in HALVES else count)
+        normals = np.empty(count, uniforms.dtype)
         normals[:whole] = _box_muller(uniforms[:whole])
         if whole < count:
-            normals[-BLOCK:] = _box_muller(self._uniforms(BLOCK, kind))
-        return normals.reshape(shape)
+            normals[-BLOCK:] = _box_muller(draw(BLOCK))
+        return narrowed(normals, dtype)
 
-    def _uniforms(self, count: int, kind: np.dtype[Any]) -> Floats:
-        if kind == np.float32:
-            words = self._words(count)
-            return (words & np.uint32(2**24 - 1)).astype(kind) * np.float32(2**-24)
+    def _singles(self, count: int) -> Floats:
+        words = self._words(count) & np.uint32(2**24 - 1)
+        return words.astype(np.float32) * np.float32(2**-24)
+
+    def _doubles(self, count: int) -> Floats:
         high, low = self._words(2 * count).astype(np.uint64).reshape(-1, 2).T
         bits = (high << np.uint64(32) | low) & np.uint64(2**53 - 1)
-        return bits.astype(kind) * 2.0**-53
+        return bits.astype(np.float64) * 2.0**-53
 
     def _words(self, count: int) -> NDArray[np.uint32]:
         return self._twister.randint(0, 2**32, count, np.uint32)
@@ -102,14 +91,14 @@ class TorchCpu:
         if self._kept is not None:
             value, self._kept = self._kept, None
             return value
-        u1, u2 = map(float, self._uniforms(2, np.dtype(np.float64)))
+        u1, u2 = map(float, self._doubles(2))
         radius, angle = math.sqrt(-2 * math.log1p(-u2)), 2 * math.pi * u1
         self._kept = radius * math.sin(angle)
         return radius * math.cos(angle)
 
 
 def torch_cpu(seed: int) -> TorchCpu:
-    """The stream of torch.Generator().manual_seed(seed).
+    """The stream of torch.Generator().manual_seed(seed), PyTorch 2.12 and later.
 
     `seed` is an integer from -2^63 to 2^64 - 1, else ConfigError. Only its low 32 bits matter, of
     a negative one those of 2^64 + seed.
@@ -118,47 +107,16 @@ def torch_cpu(seed: int) -> TorchCpu:
 
 
 def _box_muller(uniforms: Floats) -> Floats:
-    """Blocks of 16 uniforms to blocks of 16 normals, in float64: [16 M] -> [16 M]."""
+    """Blocks of 16 uniforms to blocks of 16 normals, in the uniforms' dtype: [16 M] -> [16 M]."""
     u1, u2 = uniforms.reshape(-1, 2, BLOCK // 2).swapaxes(0, 1)
-    angle = (uniforms.dtype.type(2 * math.pi) * u2).astype(np.float64)
-    radius = np.sqrt(-2 * np.log((1 - u1).astype(np.float64)))
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel()
+    log, (sin, cos) = _functions(1 - u1, uniforms.dtype.type(2 * math.pi) * u2)
+    radius = np.sqrt(-2 * log)
+    # Like the multiplication by a spread and addition of a mean there, + 0 makes -0 a 0.
+    return np.stack([radius * cos, radius * sin], axis=1).ravel() + uniforms.dtype.type(0)
 
 
-def _checked_seed(seed: int) -> int:
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise ConfigError(f"a seed must be an integer, but got {seed!r:.80}")
-    seed = operator.index(seed)
-    if not -(2**63) <= seed < 2**64:
-        raise ConfigError(
-            f"a seed of {seed.bit_length()} bits is out of range; choose one from -2^63 to 2^64 - 1"
-        )
-    return seed
-
-
-def _checked_shape(shape: int | Sequence[int]) -> tuple[int, ...]:
-    try:
-        sizes = tuple(map(operator.index, [shape] if hasattr(shape, "__index__") else shape))
-    except TypeError:
-        raise ShapeError(f"a shape must be a row of integers, but got {shape!r:.80}") from None
-    if len(sizes) > MOST_AXES:
-        raise ShapeError(f"a shape of {len(sizes)} axes is too long; {MOST_AXES} is the most")
-    for axis, size in enumerate(sizes):
-        if not 0 <= size <= MOST_VALUES:
-            raise ShapeError(
-                f"axis {axis} of the shape is {'negative' if size < 0 else 'above 2^31'}; "
-                "sizes are from 0 to 2^31"
-            )
-    if math.prod(sizes) > MOST_VALUES:
-        raise ShapeError(f"the shape {sizes!r:.80} has more than 2^31 values; draw less at a time")
-    return sizes
-
-
-def _checked_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    try:
-        kind = np.dtype(dtype)
-    except TypeError:
-        kind = None
-    if kind not in (np.float32, np.float64):
-        raise ConfigError(f"noise is drawn in float32 or float64, but got the dtype {dtype!r:.80}")
-    return kind
+def _functions(x: Floats, angle: Floats) -> tuple[Floats, tuple[Floats, Floats]]:
+    """log x, (sin angle, cos angle)."""
+    if x.dtype == np.float32:
+        return cephes.log(x), cephes.sincos(angle)
+    return np.log(x), (np.sin(angle), np.cos(angle))

@@ -6,6 +6,7 @@ fails, so that no key is silently left out.
 
 from typing import NamedTuple
 
+import numpy as np
 from hypothesis import strategies as st
 
 from refdiff.diffusion.samplers import ENTRIES
@@ -31,11 +32,36 @@ RANGES = {
     "steps_offset": st.integers(0, 2),
     "sigma_min": st.floats(0.01, 0.1),
     "sigma_max": st.floats(3, 20),
+    "original_inference_steps": st.integers(24, 50),
+    "timestep_scaling": st.floats(0.1, 20),
+    "strength": st.floats(0.6, 1),
     "solver_order": st.integers(1, 3),
     "flow_shift": st.floats(0.5, 4),
     "lambda_min_clipped": st.one_of(st.just(-float("inf")), st.floats(-6, -1)),
     "mu": st.floats(-1, 2),
+    "shift": st.floats(0.3, 6),
+    "shift_terminal": st.sampled_from([0.0, 0.02, 0.1]),
+    "base_shift": st.floats(0, 1),
+    "max_shift": st.floats(1, 2),
+    "base_image_seq_len": st.integers(16, 256),
+    "max_image_seq_len": st.integers(1024, 4096),
+    "jump_length": st.integers(1, 6),
+    "jump_n_sample": st.integers(1, 3),
+    "disable_corrector": st.lists(st.integers(0, 6), max_size=3),
     "eta": st.sampled_from([0.0, 0.3, 1.0]),
+    "order": st.integers(1, 4),
+    "s_churn": st.sampled_from([0.0, 0.7, 4.0, 30.0]),
+    "s_tmin": st.floats(0, 0.5),
+    "s_tmax": st.sampled_from([np.inf, 9.0]),
+    "s_noise": st.floats(0.9, 1.1),
+    "noise_sampler_seed": st.integers(0, 2**16),
+    "sigma_data": st.floats(0.3, 1.5),
+    "rho": st.floats(3, 9),
+    "snr": st.floats(0.05, 0.4),
+    "sampling_eps": st.sampled_from([1e-5, 1e-3, 0.05]),
+    "correct_steps": st.integers(0, 2),
+    "beta_min": st.floats(0.05, 0.5),
+    "beta_max": st.floats(5, 25),
 }
 DRAWN_ELSEWHERE = {
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
@@ -43,15 +69,24 @@ DRAWN_ELSEWHERE = {
     *("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
     *("use_lu_lambdas", "use_flow_sigmas"),
 }
+# made by oracle.options, for they have x's shape
+PICTURES = {"original_image", "mask"}
+# what may be true at once after all
+TOGETHER = {
+    "UniPCMultistepScheduler": [{"use_karras_sigmas": True, "use_flow_sigmas": True}],
+}
+# keys that diffusers refuses without another
+ONLY_WITH = {"shift_terminal": "use_flow_sigmas"}
 # only refdiff has these options: tests of their own
-BEYOND_DIFFUSERS = {"spacing", "sigmas"}
+BEYOND_DIFFUSERS = {"spacing", "sigmas", "rho", "image_seq_len"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
 
 
 def value(key, spec):
     """What the key may hold."""
     if key in RANGES:
-        return st.one_of(st.none(), RANGES[key]) if spec.default is None else RANGES[key]
+        drawn = RANGES[key].filter(spec.accepts)
+        return st.one_of(st.none(), drawn) if spec.default is None else drawn
     return st.sampled_from(spec.words)
 
 
@@ -66,6 +101,12 @@ def schedules(kinds):
             {"beta_schedule": st.just(kind)}, optional=ends.get(kind, {})
         )
     )
+
+
+def fitting(config, class_name):
+    """The config without what the class refuses: unCLIP has one noise schedule, say."""
+    read = BY_CLASS[class_name].read
+    return {k: v for k, v in config.items() if k not in read or read[k].accepts(v)}
 
 
 SHAPES = st.tuples(
@@ -86,11 +127,18 @@ def cases(draw, class_name):
     keys = {k: value(k, spec) for k, spec in read.items() if k not in DRAWN_ELSEWHERE}
     config |= draw(st.fixed_dictionaries({}, optional=keys))
     if flags := [k for k in read if k in DRAWN_ELSEWHERE and k.startswith("use_")]:
-        config |= draw(st.sampled_from([{}, {}, *({flag: True} for flag in flags)]))
+        alone = [{flag: True} for flag in flags]
+        config |= draw(st.sampled_from([{}, {}, *alone, *TOGETHER.get(class_name, ())]))
+    config = {
+        k: v
+        for k, v in config.items()
+        if ONLY_WITH.get(k) not in read or config.get(ONLY_WITH.get(k))
+    }
     shape = draw(SHAPES)
     if "learned" in (config.get("variance_type") or ""):
         shape = (shape[0], 3, *shape[2:])  # diffusers' solvers take the first three channels
-    options = {k: value(k, s) for k, s in entry.options.items() if k not in BEYOND_DIFFUSERS}
+    beyond = BEYOND_DIFFUSERS | PICTURES
+    options = {k: value(k, s) for k, s in entry.options.items() if k not in beyond}
     return Case(
         config,
         draw(st.integers(FEWEST_STEPS.get(class_name, 1), 24)),

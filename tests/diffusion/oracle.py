@@ -12,6 +12,21 @@ import torch
 
 from refdiff.diffusion import rounded
 from refdiff.diffusion.samplers import from_config
+from refdiff.diffusion.samplers.catalogue import BY_CLASS
+from refdiff.diffusion.trial import begins_a_step
+from tests.diffusion.adapters import ADAPTERS
+
+
+def scheduler_class(class_name):
+    """diffusers' class, behind an adapter where it is used in another way."""
+    if class_name == "RePaintScheduler":
+        return RePaint
+    return ADAPTERS.get(class_name) or getattr(diffusers, class_name)
+
+
+def made(config):
+    """diffusers' scheduler."""
+    return scheduler_class(config["_class_name"]).from_config(config)
 
 
 @contextlib.contextmanager
@@ -33,7 +48,7 @@ def roots_rounded_once():
 def theirs(case):
     """diffusers' scheduler, its times set."""
     with roots_rounded_once():
-        scheduler = getattr(diffusers, case.config["_class_name"]).from_config(case.config)
+        scheduler = made(case.config)
         scheduler.set_timesteps(case.steps, **arguments(scheduler.set_timesteps, case))
     begin(scheduler, 0)
     return scheduler
@@ -49,7 +64,17 @@ def begin(scheduler, row):
 
 def arguments(function, case):
     """Those of the case's options that the function takes."""
-    return {k: v for k, v in case.options.items() if k in inspect.signature(function).parameters}
+    return {k: v for k, v in options(case).items() if k in inspect.signature(function).parameters}
+
+
+def options(case):
+    """The case's options, and a picture with its mask where the class inpaints."""
+    if "mask" not in BY_CLASS[case.config["_class_name"]].options:
+        return case.options
+    rng = np.random.default_rng([case.seed, 3])
+    mask = rng.choice([0, 1, 0.3], (case.shape[0], 1, *case.shape[2:])).astype(np.float32)
+    picture = rng.standard_normal(case.shape).astype(np.float32)
+    return {"original_image": picture, "mask": mask} | case.options
 
 
 def ours(case, dialect="diffusers"):
@@ -61,7 +86,10 @@ def ours(case, dialect="diffusers"):
         # of the class that refuses nothing else that the config may say
         betas = diffusers.DDPMScheduler.from_config(config).betas.tolist()
         config = config | {"trained_betas": betas, "rescale_betas_zero_snr": False}
-    sampler = from_config(config, dialect, **case.options)
+    if config["_class_name"] == "IPNDMScheduler" and dialect == "diffusers":
+        # likewise torch's sin, which near 1 the complement alpha magnifies: see test_ipndm.py
+        config = config | {"trained_betas": theirs(case).betas.tolist()}
+    sampler = from_config(config, dialect, **options(case))
     return sampler, sampler.plan(case.steps)
 
 
@@ -94,28 +122,92 @@ class Draws:
         return self._normal(2, i, self.case.shape)
 
 
+class Remembered:
+    """The noise of every row, drawn beforehand."""
+
+    def __init__(self, draws, rows):
+        self.case = draws.case
+        self._noise = [draws.noise(i) for i in range(rows)]
+
+    def noise(self, i):
+        return self._noise[i]
+
+
 @contextlib.contextmanager
 def injected(scheduler, draws):
     """Whatever noise diffusers draws in row `row["i"]` is that row's of `draws`."""
     row = {"i": 0}
-    module = sys.modules[type(scheduler).__module__]
+    inner = getattr(scheduler, "inner", scheduler)
+    modules = {sys.modules[base.__module__] for base in type(inner).__mro__}
 
     def randn_tensor(shape, **_):
         assert tuple(shape) == tuple(draws.case.shape)
         return torch.from_numpy(draws.noise(row["i"]))
 
+    def brownian(*_, **__):
+        return lambda *_: torch.from_numpy(draws.noise(row["i"]))
+
     with contextlib.ExitStack() as stack:
-        if hasattr(module, "randn_tensor"):
-            stack.enter_context(mock.patch.object(module, "randn_tensor", randn_tensor))
+        for module in modules:
+            for name, fake in (
+                ("randn_tensor", randn_tensor),
+                ("BrownianTreeNoiseSampler", brownian),
+            ):
+                if hasattr(module, name):
+                    stack.enter_context(mock.patch.object(module, name, fake))
         yield row
+
+
+class RePaint(diffusers.RePaintScheduler):
+    """diffusers' as its pipeline walks: a call's step and the climb after it, of one noise.
+
+    In a climb diffusers draws noise for each training step. Here all of these are the same w, such
+    that step and climb together add z by what their variances add up to.
+    """
+
+    def set_timesteps(self, num_inference_steps, jump_length=10, jump_n_sample=10):
+        super().set_timesteps(num_inference_steps, jump_length, jump_n_sample)
+        walk = self.timesteps.tolist()
+        calls = [i for i, t in enumerate(walk) if i == 0 or t < walk[i - 1]]
+        ends = [*calls[1:], len(walk)]
+        self.climbs = [walk[i : end - 1] for i, end in zip(calls, ends, strict=True)]
+        self.timesteps = self.timesteps[calls]
+
+    def set_begin_index(self, index):
+        self.index = index
+
+    def step(self, out, t, x, original_image, mask):
+        picture, mask = (torch.from_numpy(a).to(x.dtype) for a in (original_image, mask))
+        result = super().step(out, t, x, picture, mask)
+        climb, self.index = self.climbs[self.index], self.index + 1
+        if not climb:
+            return result
+        module = sys.modules[diffusers.RePaintScheduler.__module__]
+        z, prev = module.randn_tensor(x.shape), result.prev_sample
+        with mock.patch.object(module, "randn_tensor", lambda *_, **__: torch.zeros_like(x)):
+            by_noise = (prev - super().step(out, t, x, picture, mask).prev_sample) / z
+        n = self.config.num_train_timesteps // self.num_inference_steps
+        # in float64: torch's root is a step of float32 high in a fifth of all these factors
+        A, B, betas, prev = 1.0, 0.0, self.betas.double(), prev.double()
+        for beta in betas[climb[0] : climb[-1] + n].tolist():
+            A, B = (1 - beta) ** 0.5 * A, (1 - beta) ** 0.5 * B + beta**0.5
+        by_noise = A * by_noise.double()
+        w = ((by_noise**2 + 1 - A**2) ** 0.5 - by_noise) / B * z
+        with (
+            mock.patch.object(module, "randn_tensor", lambda *_, **__: w),
+            mock.patch.object(self, "betas", betas),
+        ):
+            for start in climb:
+                prev = self.undo_step(prev, start)
+        return module.RePaintSchedulerOutput(prev.to(x.dtype), None)
 
 
 def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
     """diffusers' walk from row `start` to the end."""
     scheduler = scheduler or theirs(case)
     draws, extra = Draws(case, dtype), arguments(scheduler.step, case)
-    level = float(scheduler.init_noise_sigma)
-    x = torch.from_numpy(draws.start()) * scheduler.init_noise_sigma if x is None else x
+    level = getattr(scheduler, "init_noise_sigma", 1.0)  # flow matching has no name for its 1
+    x = torch.from_numpy(draws.start()) * level if x is None else x
     shape = ours_shape(case)
     inputs, xs = [], []
     with injected(scheduler, draws) as row:
@@ -125,14 +217,30 @@ def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
                 inputs.append(scheduler.scale_model_input(x, t).numpy())
             else:
                 inputs.append(x.numpy())
+            if "prev_timestep" in inspect.signature(scheduler.step).parameters:
+                later = scheduler.timesteps[i + 1 :]  # as UnCLIPPipeline hands it on
+                extra["prev_timestep"] = later[0] if len(later) else None
             x = scheduler.step(torch.from_numpy(draws.out(i, shape)), t, x, **extra).prev_sample
             xs.append(x.numpy())
-    return Run(scheduler.timesteps.numpy(), level, inputs, xs)
+    return Run(scheduler.timesteps.numpy(), float(level), inputs, xs)
+
+
+def noised(scheduler, x0, eps, t, otherwise):
+    """x0 noised to time t by diffusers, whose flow matching has another name for it.
+
+    `otherwise` where a class noises nothing.
+    """
+    x0, eps = torch.from_numpy(x0), torch.from_numpy(eps)
+    if hasattr(scheduler, "add_noise") and "RePaint" not in type(scheduler).__name__:
+        return scheduler.add_noise(x0, eps, t)
+    if hasattr(scheduler, "scale_noise"):
+        return scheduler.scale_noise(x0, t, eps)
+    return torch.from_numpy(otherwise)
 
 
 def ours_shape(case):
     """The shape of the model's output."""
-    return from_config(case.config, **case.options).out_shape(case.shape)
+    return from_config(case.config, **options(case)).out_shape(case.shape)
 
 
 def our_run(case, dtype=np.float32, dialect="diffusers", sampler=None, edit=None, start=0, x=None):
@@ -154,6 +262,8 @@ def our_run(case, dtype=np.float32, dialect="diffusers", sampler=None, edit=None
 
 def first_stage(plan, i):
     """The row at or before i that begins a step: those after it need what it remembers."""
+    while not begins_a_step(plan.rows[i]):
+        i -= 1
     return i
 
 

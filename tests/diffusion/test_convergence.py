@@ -1,8 +1,9 @@
-"""Samplers against the closed form: data that are Gaussian, whose perfect denoiser is known.
+"""Samplers against the exact answer: orders of convergence, and distributions that must come out.
 
-For x0 ~ N(MEAN, SPREAD^2) the marginals are x_t ~ N(sqrt(a) MEAN, a SPREAD^2 + 1 - a), the best
-eps is linear in x, and the probability flow takes each quantile to the same quantile.
+What `theory` claims is measured over four halvings of the step, in float64, on paper.
 """
+
+from typing import NamedTuple
 
 import diffusers
 import numpy as np
@@ -10,154 +11,134 @@ import pytest
 import torch
 
 from refdiff.diffusion.loop import sample
-from refdiff.diffusion.samplers import Ddim, Ddpm, Euler, EulerAncestral, Pndm
+from refdiff.diffusion.samplers import ENTRIES
+from refdiff.diffusion.samplers.catalogue import BY_NAME
+from refdiff.diffusion.samplers.pndm import Pndm
 from refdiff.diffusion.schedule import NoiseSchedule
+from refdiff.diffusion.trial import MIXTURE, drawn, walk
+from tests.diffusion.theory import CLAIMS, LINEAR, TRAILING, Claim, T, order
 
-MEAN, SPREAD, T = 0.7, 0.4, 4096
-SCHEDULE = NoiseSchedule.linear(T, 1e-4 * 1000 / T, 0.02 * 1000 / T, dialect="paper")
-STEPS = np.array([16, 32, 64, 128, 256])
-
-
-def alpha_bar_at(t):
-    return float(np.interp(t, np.arange(T), SCHEDULE.alphas_cumprod))
-
-
-def best_eps(x, a):
-    """E[eps | x] where x = sqrt(a) x0 + sqrt(1 - a) eps."""
-    return (1 - a) ** 0.5 * (x - a**0.5 * MEAN) / (a * SPREAD**2 + 1 - a)
+# samplers of no order in this sense, each for its own reason
+UNORDERED = {
+    "ddim_inverse": "walks to the noise: see test_ddim_inverse.py",
+    "euler_cfg_pp": "is Euler under another guidance: see test_elsewhere.py",
+}
 
 
-def marginal(quantile, a):
-    return a**0.5 * MEAN + (a * SPREAD**2 + 1 - a) ** 0.5 * quantile
+def is_deterministic(entry):
+    sampler = entry.build(entry.defaults, "paper")
+    plan = sampler.plan(20)
+    return not any(sampler.needs_noise(plan, i) for i in range(len(plan)))
 
 
-def error(sampler, steps, prediction="epsilon", until=None):
-    """Distance from the exact flow at the end, or on arriving at time `until`."""
-    plan = sampler.plan(steps)
-    quantile = np.array([-1.5, 0.3, 2.0])
-    if isinstance(sampler, Euler):
-        # the levels of the plan itself: its times only name them
-        levels = dict(zip(plan.timesteps, plan.column("sigma"), strict=True))
-        a_of = {t: 1 / (1 + sigma**2) for t, sigma in levels.items()}
-        x = marginal(quantile, a_of[plan.timesteps[0]]) / a_of[plan.timesteps[0]] ** 0.5
-    else:
-        a_of = dict(zip(plan.timesteps, plan.column("alpha_bar"), strict=True))
-        x = marginal(quantile, a_of[plan.timesteps[0]])
-
-    def model(x, t):
-        a = float(a_of[t])
-        eps = best_eps(x, a)
-        if prediction == "epsilon":
-            return eps
-        return (eps - (1 - a) ** 0.5 * x) / a**0.5  # v
-
-    records = list(sample(model, sampler, plan, x, noise=lambda i: None))
-    if until is None:
-        return np.max(np.abs(records[-1].x_prev - marginal(quantile, 1.0)))
-    (i,) = (i for i, row in enumerate(plan.rows) if row.s == until and row.t == row.start)
-    exact = marginal(quantile, float(SCHEDULE.alphas_cumprod[until]))
-    return np.max(np.abs(records[i].x_prev - exact))
+def test_every_deterministic_sampler_has_a_claim():
+    claimed = {claim.name for claim in CLAIMS} | UNORDERED.keys()
+    assert {entry.name for entry in ENTRIES if is_deterministic(entry)} <= claimed
 
 
-def order(make, prediction="epsilon", until=None, steps=STEPS):
-    """Slope of the error over four halvings of the step."""
-    errors = [error(make(prediction), int(n), prediction, until) for n in steps]
-    return -np.polyfit(np.log(steps), np.log(errors), 1)[0], errors
+@pytest.mark.parametrize("name", sorted({claim.name for claim in CLAIMS}))
+def test_the_catalogue_claims_what_is_measured(name):
+    assert BY_NAME[name].order in {claim.order for claim in CLAIMS if claim.name == name}
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("family", [Ddim, Euler])
-def test_first_order(family, prediction):
-    slope, errors = order(lambda p: family(SCHEDULE, p, spacing="trailing"), prediction)
-    assert slope == pytest.approx(1, abs=0.2)
-    assert errors[-1] < 0.02
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda c: c.label)
+def test_orders(claim):
+    slope, errors = order(claim)
+    assert slope == pytest.approx(claim.order, abs=0.2), errors
+    assert errors[-1] < 10.0 ** -(claim.order + 1)
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
-@pytest.mark.parametrize("runge_kutta", [False, True])
-def test_pndm_is_of_second_order(runge_kutta, prediction):
-    """As 2202.09778 proves, on the way, here at a quarter of the time.
-
-    Over its last step the flow is smooth in sigma but not in t: equal steps of t make every method
-    one of first order there.
-    """
-
-    def make(prediction):
-        return Pndm(SCHEDULE, prediction, runge_kutta=runge_kutta, spacing="trailing")
-
-    slope, errors = order(make, prediction, until=T // 4 - 1, steps=4 * STEPS)
-    assert slope == pytest.approx(2, abs=0.2)
-    assert errors[-1] < 1e-6
-    assert order(make, prediction)[0] == pytest.approx(1, abs=0.2)
+def test_an_order_too_high_is_noticed():
+    """A second-order sampler whose memory is taken away is of first order."""
+    claim = next(c for c in CLAIMS if c.label == "DPM-Solver++(2M)")
+    forgetful = claim._replace(config=claim.config | {"solver_order": 1})
+    assert order(forgetful)[0] < claim.order - 0.2
 
 
 def test_diffusers_way_with_v_is_of_first_order():
     """The dialects' difference has consequences: v is blended before it is converted to eps."""
-    schedule = NoiseSchedule.linear(T, 1e-4 * 1000 / T, 0.02 * 1000 / T, dialect="diffusers")
-
-    def make(prediction):
-        return Pndm(schedule, prediction, spacing="trailing")
-
-    assert order(make, "v_prediction", until=T // 4 - 1)[0] == pytest.approx(1, abs=0.2)
-
-
-def distribution(sampler, steps):
-    """Mean and variance of what comes out, carried exactly through the plan's linear steps."""
-    plan = sampler.plan(steps)
-    ve = isinstance(sampler, EulerAncestral)
-    mean, variance, memory = None, None, None
-    for i, row in enumerate(plan.rows):
-        a = 1 / (1 + row.sigma**2) if ve else row.alpha_bar
-        if mean is None:
-            scale = a**-0.5 if ve else 1.0
-            mean, variance = scale * a**0.5 * MEAN, scale**2 * (a * SPREAD**2 + 1 - a)
-        x = np.array([mean, mean + 1.0])
-        out = best_eps(sampler.scale_input(plan, i, x), a)
-        after, memory = sampler.step(plan, i, x, out, memory, np.zeros(2))
-        mean, variance = after[0], (after[1] - after[0]) ** 2 * variance + row.noise_std**2
-    return mean, variance
-
-
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        Ddpm(SCHEDULE, spacing="trailing"),
-        Ddpm(SCHEDULE, variance="large", spacing="trailing"),
-        Ddim(SCHEDULE, eta=1.0, spacing="trailing"),
-        EulerAncestral(SCHEDULE, spacing="trailing"),
-    ],
-)
-def test_stochastic_samplers_arrive_at_the_data(sampler):
-    off = []
-    for steps in (64, 256, 1024):
-        mean, variance = distribution(sampler, steps)
-        off.append(max(abs(mean - MEAN), abs(variance**0.5 - SPREAD)))
-    assert off[2] < off[1] < off[0] and off[2] < 0.01
-    assert off[0] / off[2] > 8  # first order: sixteen times the steps, about a sixteenth the error
+    config = TRAILING | {"skip_prk_steps": True, "prediction_type": "v_prediction"}
+    claim = Claim("PNDM of v", "pndm", 2, config, {}, "quarter")
+    assert order(claim)[0] == pytest.approx(2, abs=0.2)
+    sampler = claim.sampler("diffusers")
+    target = float(sampler.schedule.sigmas[T // 4 - 1])
+    errors = []
+    for steps in (64, 128, 256, 512):
+        done = walk(sampler, sampler.plan(steps), prediction="v_prediction")
+        (i,) = np.nonzero(np.abs(done.sigmas / target - 1) < 1e-6)[0]
+        exact = MIXTURE.flow(done.ys[0], done.sigmas[0], target)
+        errors.append(np.max(np.abs(done.ys[i] - exact)))
+    assert np.log2(errors[0] / errors[-1]) / 3 == pytest.approx(1, abs=0.2)
 
 
 def test_pndm_from_the_middle_arrives_at_the_data():
     """MENDED: diffusers' own run from row 60 of 128 is farther off than refdiff's by a step."""
-    sampler = Pndm(NoiseSchedule.linear(T, 1e-4 * 1000 / T, 0.02 * 1000 / T), spacing="trailing")
+    betas = LINEAR["beta_start"], LINEAR["beta_end"]
+    sampler = Pndm(NoiseSchedule.linear(T, *betas), spacing="trailing")
     plan = sampler.plan(128)
     levels = dict(zip(plan.timesteps.tolist(), plan.column("alpha_bar").tolist(), strict=True))
-    quantile = np.array([-1.5, 0.3, 2.0])
     scheduler = diffusers.PNDMScheduler(
-        num_train_timesteps=T,
-        beta_start=1e-4 * 1000 / T,
-        beta_end=0.02 * 1000 / T,
-        skip_prk_steps=True,
-        set_alpha_to_one=True,
-        timestep_spacing="trailing",
+        **LINEAR, skip_prk_steps=True, set_alpha_to_one=True, timestep_spacing="trailing"
     )
     scheduler.set_timesteps(128)
-    x = marginal(quantile, plan.rows[60].alpha_bar)
+
+    def eps(x, t):
+        a = levels[int(t)]
+        return MIXTURE.eps(np.asarray(x), a**0.5, (1 - a) ** 0.5)
+
+    a = plan.rows[60].alpha_bar
+    y = MIXTURE.mean + 1.5 * np.array([[-1.2, 0.4], [0.3, -0.7]])
+    x = a**0.5 * y
     theirs = torch.from_numpy(x)
     for t in scheduler.timesteps[60:]:
-        theirs = scheduler.step(best_eps(theirs, levels[int(t)]), t, theirs).prev_sample
-    walk = sample(lambda x, t: best_eps(x, levels[t]), sampler, plan, x, lambda i: None, start=60)
-    *_, last = walk
-    exact = marginal(quantile, 1.0)
+        theirs = scheduler.step(torch.from_numpy(eps(theirs, t)), t, theirs).prev_sample
+    *_, last = sample(eps, sampler, plan, x, lambda i: None, start=60)
+    exact = MIXTURE.flow(y, ((1 - a) / a) ** 0.5, 0.0)
     mine_off = np.max(np.abs(last.x_prev - exact))
     assert mine_off < 0.002
     assert np.max(np.abs(theirs.numpy() - exact)) > 3 * mine_off
+
+
+class Drawn(NamedTuple):
+    """A stochastic sampler, and in how many steps its samples are those of the data."""
+
+    name: str
+    steps: int
+    config: dict = {}  # noqa: RUF012 - never written to
+    options: dict = {}  # noqa: RUF012
+
+
+POINTS = 100_000
+STOCHASTIC = (
+    Drawn("ddpm", 1000, TRAILING | {"clip_sample": False}),
+    Drawn("ddim", 1000, TRAILING | {"clip_sample": False}, {"eta": 1.0}),
+    Drawn("euler_a", 1000, TRAILING),
+)
+
+
+def moments(case, points=POINTS):
+    """How many standard errors mean and covariance of so many samples are off: [2], [2,2]"""
+    sampler = Claim(case.name, case.name, 0, case.config, case.options).sampler()
+    plan, rng = sampler.plan(case.steps), np.random.default_rng(0)
+    alpha, sigma = sampler.level(plan, 0)
+    x = alpha * MIXTURE.sample(points, rng) + sigma * rng.standard_normal((points, 2))
+    starts = (x - alpha * MIXTURE.mean) / (alpha**2 + sigma**2) ** 0.5
+    prediction = getattr(sampler, "prediction", "flow")
+    done = walk(sampler, plan, MIXTURE, starts, drawn(1, x.shape), prediction)
+    off = done.end - MIXTURE.mean
+    products = off[:, :, None] * off[:, None, :]
+    of_mean = off.mean(0) / (off.std(0) / points**0.5)
+    of_covariance = (products.mean(0) - MIXTURE.covariance) / (products.std(0) / points**0.5)
+    return of_mean, of_covariance
+
+
+@pytest.mark.parametrize("case", STOCHASTIC, ids=lambda c: c.name)
+def test_samples_are_those_of_the_data(case):
+    """Mean and covariance of 10^5 samples lie within five standard errors of the data's."""
+    of_mean, of_covariance = moments(case)
+    assert np.all(np.abs(of_mean) < 5) and np.all(np.abs(of_covariance) < 5)
+
+
+def test_samples_of_too_few_steps_are_noticed():
+    _, of_covariance = moments(STOCHASTIC[0]._replace(steps=20))
+    assert np.max(np.abs(of_covariance)) > 20

@@ -6,9 +6,21 @@ import pytest
 from refdiff.diffusion.guidance import classifier_free
 from refdiff.diffusion.loop import sample
 from refdiff.diffusion.samplers import from_config_as, names
+from refdiff.diffusion.samplers.catalogue import BY_NAME
 from refdiff.errors import ConfigError, ShapeError
+from tests.diffusion.draws import fitting
+from tests.diffusion.oracle import first_stage
 
 CONFIG = {"beta_schedule": "scaled_linear", "skip_prk_steps": True, "timestep_spacing": "trailing"}
+
+
+def made(name):
+    """The sampler, of as much of CONFIG as it takes."""
+    entry = BY_NAME[name]
+    inpaints = (
+        {"original_image": latents(3), "mask": np.eye(4, 5)} if "mask" in entry.options else {}
+    )
+    return from_config_as(fitting(CONFIG, entry.class_name), name, **inpaints)
 
 
 def latents(seed=0, dtype=np.float32):
@@ -19,10 +31,26 @@ def model(x, t):
     return np.tanh(x) * x.dtype.type(0.9)
 
 
+def speaking(sampler):
+    """A model that says as much as the sampler wants: some want two outputs."""
+
+    def says(x, t):
+        out = model(x, t)
+        return np.tile(out, np.array(sampler.out_shape(x.shape)) // x.shape)
+
+    return says
+
+
+NOISY = (
+    *("ddpm", "unclip", "repaint", "euler_a", "kdpm2_a", "dpm++_sde", "cosine_dpm"),
+    *("lcm", "tcd", "consistency", "score_sde_ve", "score_sde_vp"),
+)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", names())
 def test_a_walk(name, dtype):
-    sampler = from_config_as(CONFIG, name)
+    sampler = made(name)
     plan = sampler.plan(9)
     asked = []
 
@@ -31,25 +59,25 @@ def test_a_walk(name, dtype):
         return latents(i, dtype)
 
     x = latents(dtype=dtype) * sampler.init_noise_sigma(plan)
-    steps = list(sample(model, sampler, plan, x, noise))
+    steps = list(sample(speaking(sampler), sampler, plan, x, noise))
     assert [s.i for s in steps] == list(range(len(plan)))
     assert [s.t for s in steps] == plan.timesteps.tolist()
     assert asked == [i for i in range(len(plan)) if sampler.needs_noise(plan, i)]
-    assert bool(asked) == (name in ("ddpm", "euler_a"))
+    assert bool(asked) == (name in NOISY)
     for s in steps:
         assert s.x_in.dtype == s.out.dtype == s.x_prev.dtype == dtype
-        np.testing.assert_array_equal(s.out, model(s.x_in, s.t))
+        np.testing.assert_array_equal(s.out, speaking(sampler)(s.x_in, s.t))
     assert np.isfinite(steps[-1].x_prev).all()
 
 
 @pytest.mark.parametrize("name", names())
 def test_steps_are_pure(name):
     """Twice the same call, twice the same answer, and nothing written to what was given."""
-    sampler = from_config_as(CONFIG, name)
+    sampler = made(name)
     plan, x, memory = sampler.plan(6), latents(), None
     x.setflags(write=False)
     for i in range(len(plan)):
-        out, z = latents(10 + i), latents(20 + i)
+        out, z = speaking(sampler)(latents(10 + i), 0.0), latents(20 + i)
         out.setflags(write=False)
         z.setflags(write=False)
         first, again = (sampler.step(plan, i, x, out, memory, z) for _ in range(2))
@@ -61,10 +89,11 @@ def test_steps_are_pure(name):
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("start", [1, 2, 5])
 def test_a_walk_may_start_in_the_middle(name, start):
-    sampler = from_config_as(CONFIG, name)
+    sampler = made(name)
     plan = sampler.plan(9)
+    start = first_stage(plan, start)
     x = sampler.add_noise(plan, start, latents(1), latents(2))
-    steps = list(sample(model, sampler, plan, x, latents, start=start))
+    steps = list(sample(speaking(sampler), sampler, plan, x, latents, start=start))
     assert [s.i for s in steps] == list(range(start, len(plan)))
 
 
@@ -86,10 +115,10 @@ def test_runge_kutta_stages_need_those_before():
     sampler.step(plan, 4, latents(), latents(1), None, None)
 
 
-@pytest.mark.parametrize("name", ["ddpm", "euler_a"])
+@pytest.mark.parametrize("name", NOISY)
 @pytest.mark.parametrize("noise", [None, np.zeros((2, 3, 4, 6), np.float32)])
 def test_missing_or_misshapen_noise_is_refused(name, noise):
-    sampler = from_config_as(CONFIG, name)
+    sampler = made(name)
     with pytest.raises(ShapeError, match="noise"):
         sampler.step(sampler.plan(5), 0, latents(), latents(1), None, noise)
 

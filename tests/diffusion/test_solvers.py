@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from refdiff.diffusion.loop import sample
-from refdiff.diffusion.samplers import DpmInverse, DpmMultistep, DpmSinglestep, from_config
+from refdiff.diffusion.samplers import from_config
+from refdiff.diffusion.samplers.dpm_inverse import DpmInverse
+from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
+from refdiff.diffusion.samplers.dpm_singlestep import DpmSinglestep
 from refdiff.diffusion.samplers.respacing import exponential, karras
 from refdiff.errors import ConfigError
-from tests.diffusion.test_convergence import MEAN, SCHEDULE, SPREAD, best_eps
+from tests.diffusion.gaussian import MEAN, SCHEDULE, SPREAD, best_eps
 
 DPM = {"_class_name": "DPMSolverMultistepScheduler"}
 SINGLE = {"_class_name": "DPMSolverSinglestepScheduler"}

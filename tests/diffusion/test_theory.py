@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from refdiff.diffusion import guidance, prediction
 from refdiff.diffusion.process import posterior, posterior_coefficients, q_sample, q_step
-from refdiff.diffusion.samplers import Ddim, Ddpm
+from refdiff.diffusion.samplers.ddim import Ddim
+from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError, ShapeError
 

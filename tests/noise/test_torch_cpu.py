@@ -9,57 +9,55 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refdiff.errors import ConfigError, ShapeError
-from refdiff.noise import torch_cpu
+from refdiff.noise import per_sample, torch_cpu
+from refdiff.noise.source import narrowed
 from refdiff.noise.torch_cpu import TorchCpu
+from tests.noise.draws import first_wrong as first_difference
+from tests.noise.draws import same_bits, scripts, seeds, ulps
 
-TORCH = {np.float32: torch.float32, np.float64: torch.float64}
-# The float32 bound is derived where the stream is. In float64 one side errs by, in units of 2^-53,
-# relative: log 2 (1 ulp), of which the square root halves 1, its rounding 1, sin or cos 2 (1 ulp).
-# A unit is at most 1 ulp of the product, whose rounding is 1/2: 4.5 a side.
-ULPS = {np.float32: 4, np.float64: 9}
-FLOOR = 1e-6  # where cos or sin vanish, 17 units of 1e-8 are far below an ulp of this
+TORCH = {
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+# In float64 one side errs by, in units of 2^-53, relative: log 2 (1 ulp), of which the square root
+# halves 1, its rounding 1, sin or cos 2 (1 ulp). A unit is at most 1 ulp of the product, whose
+# rounding is 1/2: 4.5 a side.
+ULPS = 9
+FLOOR = 1e-6  # where cos or sin vanish, an ulp of them is far below one of this
 
-seeds = st.integers(-(2**63), 2**64 - 1) | st.integers(0, 100)
-shapes = (
-    st.lists(st.integers(0, 40), max_size=2)
-    | st.lists(st.integers(0, 17), max_size=3)
-    | st.integers(0, 5000).map(lambda size: [size])
-)
-draws = st.lists(
-    st.tuples(st.sampled_from(["normal", "uniform"]), shapes, st.sampled_from([*TORCH])),
-    min_size=1,
-    max_size=8,
-)
+
+def torch_dtype(dtype):
+    return TORCH[dtype if isinstance(dtype, str) else np.dtype(dtype).name]
+
+
+def plain(tensor):
+    """A tensor as an array; NumPy has no bfloat16, so that comes as float32."""
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
 
 
 def oracle(seed):
     generator = torch.Generator().manual_seed(seed)
     draw = {"normal": torch.randn, "uniform": torch.rand}
-    return lambda kind, shape, dtype: draw[kind](
-        tuple(shape), dtype=TORCH[dtype], generator=generator
-    ).numpy()
+    return lambda kind, shape, dtype: plain(
+        draw[kind](tuple(shape), dtype=torch_dtype(dtype), generator=generator)
+    )
 
 
-def ulps(ours, theirs):
-    """The greatest distance in units in the last place, for values below FLOOR those of FLOOR."""
-    assert ours.shape == theirs.shape
-    assert ours.dtype == theirs.dtype
-    unit = np.spacing(np.maximum(np.abs(theirs), theirs.dtype.type(FLOOR)))
-    return (np.abs(ours - theirs) / unit).max(initial=0)
+def agree(kind, dtype, ours, theirs):
+    """Equal in every bit, but for normals in float64."""
+    if kind == "normal" and ours.dtype == np.float64:
+        return ulps(ours, theirs, FLOOR) <= ULPS
+    return same_bits(ours, theirs)
 
 
 def first_wrong(seed, stream, script):
-    """The first draw of the script in which the stream is not PyTorch's, or None."""
-    theirs = oracle(seed)
-    for i, (kind, shape, dtype) in enumerate(script):
-        allowed = ULPS[dtype] if kind == "normal" else 0
-        if ulps(getattr(stream, kind)(shape, dtype), theirs(kind, shape, dtype)) > allowed:
-            return i
-    return None
+    return first_difference(stream, oracle(seed), script, agree)
 
 
 @settings(max_examples=1000, deadline=None)
-@given(seed=seeds, script=draws)
+@given(seed=seeds, script=scripts(["normal", "uniform"], [*TORCH]))
 def test_any_draws_one_after_the_other(seed, script):
     assert first_wrong(seed, torch_cpu(seed), script) is None
 
@@ -86,9 +84,9 @@ def test_two_million_take_well_under_a_second():
     torch_cpu(0).normal(1000)
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         torch_cpu(0).normal(2_000_000)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 1
 
 
@@ -111,10 +109,46 @@ def test_defaults_and_bare_sizes():
     assert torch_cpu(0).normal((4, np.int64(5)), "float64").shape == (4, 5)
 
 
+# Rounding to bfloat16.
+
+
+@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False, max_value=2.0**100)))
+def test_bfloat16_is_rounded_as_torch_rounds(values):
+    x = np.array(values, np.float32)
+    assert same_bits(narrowed(x, "bfloat16"), plain(torch.from_numpy(x).bfloat16()))
+
+
+# A stream for each sample, as diffusers' randn_tensor.
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    some=st.lists(seeds, min_size=1, max_size=4),
+    batch=st.integers(1, 4),
+    sizes=st.lists(st.integers(0, 9), max_size=3),
+    dtype=st.sampled_from([*TORCH]),
+)
+def test_per_sample_is_randn_tensor(some, batch, sizes, dtype):
+    from diffusers.utils.torch_utils import randn_tensor
+
+    shape = (batch if len(some) == 1 else len(some), *sizes)
+    generators = [torch.Generator().manual_seed(seed) for seed in some]
+    ours = [torch_cpu(seed) for seed in some]
+    for _ in range(2):
+        theirs = plain(randn_tensor(shape, generator=list(generators), dtype=TORCH[dtype]))
+        assert agree("normal", dtype, per_sample(ours, shape, dtype), theirs)
+
+
+@pytest.mark.parametrize(("count", "shape"), [(2, (3, 4)), (0, (0, 4)), (0, (2,)), (2, ())])
+def test_per_sample_refuses_another_number_of_streams(count, shape):
+    with pytest.raises(ShapeError, match="streams cannot fill"):
+        per_sample([torch_cpu(i) for i in range(count)], shape)
+
+
 # What must be refused.
 
 
-@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 10**400, 1.5, "3", None, True])
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 10**400, 1.5, "3", None, True, np.arange(2)])
 def test_a_seed_is_refused(seed):
     with pytest.raises(ConfigError, match="seed"):
         torch_cpu(seed)
@@ -135,10 +169,12 @@ def test_a_shape_is_refused_and_nothing_drawn(draw, shape):
     assert first_wrong(9, stream, [("normal", [20], np.float32)]) is None
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.int32, "complex64", "nonsense", object])
+@pytest.mark.parametrize(
+    "dtype", [np.int32, "complex64", "nonsense", "f4,(", "(", object, ">f4", ["bfloat16"], b"f4,"]
+)
 @pytest.mark.parametrize("draw", ["normal", "uniform"])
 def test_a_dtype_is_refused(draw, dtype):
-    with pytest.raises(ConfigError, match="float32 or float64"):
+    with pytest.raises(ConfigError, match="float16, bfloat16, float32 or float64"):
         getattr(torch_cpu(0), draw)(4, dtype)
 
 
@@ -168,15 +204,22 @@ class OneWordTooMany(TorchCpu):
         return super()._words(count + 1)[:count]
 
 
+class RemainderDrawn(TorchCpu):
+    def normal(self, shape, dtype=np.float32):
+        return narrowed(super().normal(shape), dtype)
+
+
 @pytest.mark.parametrize(
     ("stream", "sizes", "dtype", "wrong"),
     [
-        (TailKept, [16, 32, 17], np.float32, 2),
-        (Forgetful, [16, 3, 32, 2], np.float32, 3),
-        (LowWordFirst, [15], np.float32, 0),
-        (LowWordFirst, [160], np.float64, 0),
-        (OneWordTooMany, [64, 64], np.float32, 1),
-        (TorchCpu, [64, 17, 3, 2, 5000], np.float32, None),
+        (TailKept, [16, 32, 17], "float32", 2),
+        (Forgetful, [16, 3, 32, 2], "float32", 3),
+        (LowWordFirst, [15], "float32", 0),
+        (LowWordFirst, [160], "float64", 0),
+        (OneWordTooMany, [64, 64], "float32", 1),
+        (RemainderDrawn, [16, 15, 17], "float16", 2),
+        (TorchCpu, [64, 17, 3, 2, 5000], "float32", None),
+        (TorchCpu, [64, 17, 3, 2, 5000], "bfloat16", None),
     ],
 )
 def test_a_wrong_stream_is_caught(stream, sizes, dtype, wrong):
@@ -184,8 +227,10 @@ def test_a_wrong_stream_is_caught(stream, sizes, dtype, wrong):
     assert first_wrong(11, stream(11), script) == wrong
 
 
-def test_one_value_five_ulp_off_is_caught():
-    theirs = oracle(0)("normal", [4096], np.float32)
+@pytest.mark.parametrize(("dtype", "error"), [("float32", 1), ("float64", 10)])
+def test_one_value_off_is_caught(dtype, error):
+    theirs = oracle(0)("normal", [4096], dtype)
     ours = theirs.copy()
-    ours[1234] += 5 * np.spacing(ours[1234])
-    assert ulps(ours, theirs) > ULPS[np.float32] >= ulps(theirs, theirs)
+    ours[1234] += error * np.spacing(ours[1234])
+    assert agree("normal", dtype, theirs, theirs)
+    assert not agree("normal", dtype, ours, theirs)

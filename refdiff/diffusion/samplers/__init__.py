@@ -11,18 +11,17 @@ DIALECTS lists every place where the two dialects differ, MENDED where neither f
 """
 
 from refdiff.diffusion.samplers.catalogue import ENTRIES, IGNORED, NEUTRAL, READ
-from refdiff.diffusion.samplers.config import from_config, from_config_as, names
-from refdiff.diffusion.samplers.ddim import Ddim
-from refdiff.diffusion.samplers.ddpm import Ddpm
+from refdiff.diffusion.samplers.config import (
+    config_as,
+    from_config,
+    from_config_as,
+    names,
+    with_options,
+)
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
-from refdiff.diffusion.samplers.dpm_inverse import DpmInverse
-from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
-from refdiff.diffusion.samplers.dpm_singlestep import DpmSinglestep
+from refdiff.diffusion.samplers.dpm_fast import DpmFast
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
-from refdiff.diffusion.samplers.euler import Euler
-from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
 from refdiff.diffusion.samplers.plan import Plan, Sampler
-from refdiff.diffusion.samplers.pndm import Pndm
 
 __all__ = [
     "DIALECTS",
@@ -32,20 +31,15 @@ __all__ = [
     "NEUTRAL",
     "READ",
     "AnySampler",
-    "Ddim",
-    "Ddpm",
     "Difference",
-    "DpmInverse",
-    "DpmMultistep",
-    "DpmSinglestep",
+    "DpmFast",
     "Entry",
-    "Euler",
-    "EulerAncestral",
     "Mended",
     "Plan",
-    "Pndm",
     "Sampler",
+    "config_as",
     "from_config",
     "from_config_as",
     "names",
+    "with_options",
 ]

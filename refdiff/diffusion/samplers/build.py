@@ -1,10 +1,11 @@
 """From checked values of a config to the parts that samplers are built of."""
 
+from functools import partial
 from typing import Any
 
 from refdiff.diffusion.samplers.correction import Clip, Correction, DynamicThreshold, keep
 from refdiff.diffusion.samplers.keys import Values
-from refdiff.diffusion.samplers.respacing import FLAGS, Respacing
+from refdiff.diffusion.samplers.respacing import FLAGS, POWERS, RESPACINGS, Respacing
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Dialect
 from refdiff.errors import ConfigError
@@ -45,14 +46,27 @@ def correction_of(c: Values) -> Correction:
 
 
 def respacing_of(c: Values) -> Respacing | None:
-    """How sigma is spaced by itself, by the one flag that is set. Raises ConfigError for two."""
-    chosen = [key for key in FLAGS if c.get(key)]
+    """How sigma is spaced by itself, by the one flag or option that is set.
+
+    Raises ConfigError for two, and for a rho of what has none.
+    """
+    chosen = {key: respacing for key, respacing in FLAGS.items() if c.get(key)}
+    name, rho = c.get("sigmas"), c.get("rho")
+    if name is not None:
+        chosen["sigmas"] = RESPACINGS[name]
     if len(chosen) > 1:
         raise ConfigError(
-            f"{' and '.join(chosen)} are all true in the scheduler config, expected one at most: "
-            "set the others to false"
+            f"{' and '.join(chosen)} are all set, each a spacing of sigma, expected one at most: "
+            "leave the others out, or set them to false"
         )
-    return FLAGS[chosen[0]] if chosen else None
+    if name is not None and rho is not None:
+        if name not in POWERS:
+            raise ConfigError(
+                f"rho is {rho!r} with sigmas={name!r}, expected sigmas that have one, of "
+                f"{list(POWERS)}: choose one of these or leave rho out"
+            )
+        return partial(POWERS[name], rho=rho)
+    return next(iter(chosen.values()), None)
 
 
 def final_alpha_bar(c: Values, schedule: NoiseSchedule) -> float:
@@ -65,6 +79,6 @@ def common(c: Values, dialect: Dialect) -> dict[str, Any]:
     return {
         "schedule": schedule_of(c, dialect),
         "prediction": c["prediction_type"],
-        "spacing": c["timestep_spacing"],
+        "spacing": c.get("spacing") or c["timestep_spacing"],
         "offset": c["steps_offset"],
     }

@@ -51,12 +51,38 @@ def from_config_as(
     Keys that the other class reads are taken over, the rest keep that class's defaults.
     name: one of `names()` or a class name. Raises ConfigError as `from_config`.
     """
+    return from_config(config_as(config, name), dialect, **options)
+
+
+def config_as(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The config of another sampler over the same schedule. Raises ConfigError for a bad name."""
     entry = BY_NAME.get(name) or BY_CLASS.get(name)
     if entry is None:
         raise ConfigError(
             f"sampler {_short(name)} is unknown, expected one of {list(BY_NAME)}: choose one"
         )
-    return from_config({**config, "_class_name": entry.class_name}, dialect, **options)
+    return {**config, "_class_name": entry.class_name}
+
+
+def with_options(
+    config: Mapping[str, Any], given: Mapping[str, Any], dialect: Dialect = "diffusers"
+) -> AnySampler:
+    """The sampler of a config, some of whose keys, or options beside them, are given anew.
+
+    Raises ConfigError as `from_config`, and for a name that is neither a key nor an option.
+    """
+    entry = BY_CLASS.get(str(config.get("_class_name")))
+    options = entry.options if entry else {}
+    keys = {k: v for k, v in given.items() if k not in options}
+    if entry and (strange := sorted(keys.keys() - entry.read.keys())):
+        raise ConfigError(
+            f"{entry.class_name} reads no {_short(strange[0])}, expected one of "
+            f"{sorted({*entry.read, *options})}: choose one of these"
+        )
+    changed = {**config, **keys}
+    if keys and isinstance(defaulted := config.get("_use_default_values"), list):
+        changed["_use_default_values"] = [k for k in defaulted if k not in keys]
+    return from_config(changed, dialect, **{k: v for k, v in given.items() if k in options})
 
 
 def _values(config: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
@@ -69,7 +95,7 @@ def _values(config: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
     for key, value in config.items():
         if key in read and key not in defaulted:
             values[key] = _accepted(class_name, key, value, read[key])
-        elif key in neutral and value != neutral[key]:
+        elif key in neutral and value != neutral[key] and key not in defaulted:
             raise _refusal(class_name, key, value, f"{neutral[key]!r}, all that is supported")
         elif key not in read and key not in neutral and key not in IGNORED[class_name]:
             raise ConfigError(

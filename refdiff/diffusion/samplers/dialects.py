@@ -20,9 +20,9 @@ DIALECTS = (
         "#3005",
     ),
     Difference(
-        "ddim, pndm: the time stepped to",
+        "ddim, ddim_inverse, pndm: the time at the other end of a step",
         "t - T // steps, which is off with linspace, and with trailing where steps does not "
-        "divide T",
+        "divide T; but the next time of the list in spacings that diffusers does not have",
         "the next time of the list",
         "#11347, #12633",
     ),
@@ -43,6 +43,17 @@ DIALECTS = (
         "as it is",
     ),
     Difference(
+        "ddpm: learned",
+        "the root of what the model says is the standard deviation",
+        "what the model says is the logarithm of the variance",
+        "#14569",
+    ),
+    Difference(
+        "ddpm, unclip: fixed_small_log",
+        "half the variance's logarithm, rounded to float32, is taken to the power of e",
+        "the root of the variance",
+    ),
+    Difference(
         "pndm: v_prediction",
         "past v are blended, and the blend is converted to eps at the step's start",
         "each v is converted to eps at its own time, then blended",
@@ -53,9 +64,63 @@ DIALECTS = (
         "leads to the time of the stages after it",
     ),
     Difference(
-        "euler, euler_a: linspace times",
+        "tcd: where the last jump ends",
+        "at the schedule's first level, whatever set_alpha_to_one says",
+        "at the level that set_alpha_to_one says, the clean data by default",
+    ),
+    Difference(
+        "unclip: alpha and beta of a step",
+        "beta is the schedule's where the step is one of training's, and alpha is 1 - beta, which "
+        "rounds away a small alpha",
+        "alpha is alpha_bar_t / alpha_bar_s, and beta is 1 - alpha",
+    ),
+    Difference(
+        "ipndm: the first step, out of pure noise",
+        "takes x0 for 0, (x - x) / 1e-8, whatever the model says",
+        "x0 = -v, what the model says",
+    ),
+    Difference(
+        "flow_euler, flow_heun, flow_lcm: shift",
+        "applied twice: to the ends of the path, 1 and 1/T, and to all that lies between",
+        "applied once",
+        "#13243",
+    ),
+    Difference(
+        "flow_euler, flow_lcm: invert_sigmas",
+        "sigma becomes the data's share, and is still taken for the noise's by noising a picture "
+        "and by renewed noise",
+        "sigma stays the noise's share; t counts from the noise, and what the model says is -v",
+    ),
+    Difference(
+        "flow_heun: churn",
+        "noise as for x0 + sigma eps, and the slope shrunk by sigma / sigma_hat",
+        "ConfigError: no published formula",
+    ),
+    Difference(
+        "flow_heun: slopes",
+        "(x - x0) / sigma, whose difference rounds",
+        "what the model says",
+    ),
+    Difference(
+        "repaint: where a climb leads",
+        "by betas that are T // steps - 1 training steps late, to more noise than the next call "
+        "is told of",
+        "from the level of x to that of the next call",
+    ),
+    Difference(
+        "euler, euler_a, lms: linspace times",
         "rounded to float32",
         "float64",
+    ),
+    Difference(
+        "euler: churn",
+        "the model is asked at (x, sigma), before the noise is added",
+        "it is asked at (x_hat, sigma_hat), after: x holds row i + 1's noise when row i is done",
+    ),
+    Difference(
+        "euler: churn with v_prediction",
+        "x0 of x_hat as if its sigma were still the one before churn",
+        "x0 of x_hat with sigma_hat",
     ),
     Difference(
         "dpm++, dpm++_inverse: the third order",
@@ -92,6 +157,32 @@ DIALECTS = (
         "fall, as if to sample",
         "rise",
     ),
+    Difference(
+        "deis, unipc: times of sigmas that are spaced by themselves",
+        "whole: rounded with karras, else truncated",
+        "fractional, as sigma has them",
+    ),
+    Difference(
+        "lms: a run that starts in the middle",
+        "the first rows' weights are those of the full order, and count on slopes that are missing",
+        "the polynomial goes through the slopes that there are",
+    ),
+    Difference(
+        "euler_cfg_pp, res_multistep, dpm_fast, sample_adaptive: coefficients",
+        "float64, of the float32 table",
+        "float64, of the float64 table",
+    ),
+    Difference(
+        "score_sde_ve: the level in a row",
+        "trunc(u (steps - 1)) for times u down to sampling_eps, which misses the last levels where "
+        "sampling_eps steps is near 1 or above",
+        "each level once",
+    ),
+    Difference(
+        "cosine_dpm: one step with exponential sigmas",
+        "starts at sigma_min",
+        "starts at sigma_max",
+    ),
 )
 
 
@@ -106,7 +197,7 @@ class Mended(NamedTuple):
 
 MENDED = (
     Mended(
-        "ddim: eta = 1 out of alpha_bar = 0",
+        "ddim, repaint: eta = 1 out of alpha_bar = 0",
         "takes the root of rounding, up to 3e-4 of noise where there should be none, or NaN",
         "takes the root of what is not below 0: never NaN",
     ),
@@ -116,21 +207,77 @@ MENDED = (
         "sigma_down is then 0",
     ),
     Mended(
-        "ddpm, ddim: epsilon at alpha_bar = 0",
+        "ddpm, ddim, lcm, tcd: epsilon at alpha_bar = 0",
         "divides by 0",
         "ConfigError",
     ),
     Mended(
-        "ddpm, ddim, pndm: leading spacing whose offset leads beyond the schedule",
+        "unclip, ipndm, repaint: more steps than num_train_timesteps",
+        "takes them, unclip some times twice, or in repaint as many as there are",
+        "ConfigError",
+    ),
+    Mended(
+        "repaint: the noise of a climb",
+        "drawn anew for each training step of it, after that of the step before",
+        "drawn once for the step and the climb together, which has the same distribution",
+    ),
+    Mended(
+        "repaint: trained_betas in a list, as every scheduler_config.json has them",
+        "TypeError",
+        "takes them",
+    ),
+    Mended(
+        "ipndm: trained_betas, its sigmas, that do not fall, or are not one more than the steps",
+        "goes through all of them, whatever the steps",
+        "ConfigError",
+    ),
+    Mended(
+        "ddim_inverse: a predicted sample of the clean data, alpha_bar = 1",
+        "divides by 0",
+        "ConfigError",
+    ),
+    Mended(
+        "ddpm, ddim, ddim_inverse, pndm: leading spacing whose offset leads beyond the schedule",
         "IndexError at the first step",
         "ConfigError",
         "#10003",
     ),
     Mended(
-        "ddpm: fixed_large_log, learned",
-        "NaN, or a root of the model's raw output",
-        "ConfigError",
+        "ddpm: fixed_large_log",
+        "takes the root of log(beta): NaN, or 0 where beta is 1",
+        "the root of beta, or 0 where diffusers has it",
         "#14569",
+    ),
+    Mended(
+        "ddpm: learned, where the model says less than 0",
+        "takes the root of it: NaN",
+        "adds no noise there in the dialect that takes the root",
+        "#14569",
+    ),
+    Mended(
+        "flow_euler, flow_lcm: shift_terminal with one step",
+        "divides what is left of 1 - sigma by itself, 0 or its rounding",
+        "ConfigError",
+    ),
+    Mended(
+        "flow_euler, flow_heun, flow_lcm: shifts below 0.001, as of a linear mu of 0",
+        "divides by 0 or nearly so, or leads out of [0, 1]",
+        "ConfigError",
+    ),
+    Mended(
+        "flow_euler, flow_heun, flow_lcm: prediction_type of another kind of model in the config",
+        "not looked at: eps, x0 or v are taken for the flow's velocity",
+        "ConfigError",
+    ),
+    Mended(
+        "flow_euler, flow_heun, flow_lcm: more steps than num_train_timesteps",
+        "taken",
+        "ConfigError",
+    ),
+    Mended(
+        "flow_heun: a run that starts at a second stage",
+        "takes it for a first one of no length, and goes on a call late",
+        "leaves x as it is, and starts afresh at the next row",
     ),
     Mended(
         "pndm: a run that starts in the middle",
@@ -176,5 +323,65 @@ MENDED = (
         "dpm++_inverse: a first time that comes twice",
         "begins at the second, and ends in an IndexError",
         "begins at the first",
+    ),
+    Mended(
+        "deis, unipc: flow sigmas beside another spacing of sigma, but for unipc's karras",
+        "NaN, or a path that is neither",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: predict_x0 false with final_sigmas_type zero",
+        "NaN",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: lower_order_final false with final_sigmas_type zero",
+        "NaN, or a singular matrix",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: a step of no length (karras and the like with sigma_min, or a time before 0)",
+        "NaN from the third order on, and where it is corrected",
+        "x stays as it is",
+    ),
+    Mended(
+        "unipc: shift_terminal with one step",
+        "NaN",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: solver_order above 3",
+        "any, by systems that float32 solves ever less well",
+        "ConfigError",
+    ),
+    Mended(
+        "unipc: solver_p",
+        "any other scheduler predicts, in code only: no file can hold it",
+        "ConfigError",
+    ),
+    Mended(
+        "lms: a plan in which sigma stands still, as with trailing's time too many",
+        "divides by 0: NaN",
+        "ConfigError",
+    ),
+    Mended(
+        "consistency, cosine_dpm: steps at sigma_min",
+        "the root of what rounding makes negative, or heun's 0 / 0 over no length: NaN",
+        "such a row adds no noise and no difference",
+    ),
+    Mended(
+        "consistency, score_sde_ve, cosine_dpm: sigma_min not below sigma_max",
+        "runs, to NaN or upwards",
+        "ConfigError",
+    ),
+    Mended(
+        "score_sde_ve, score_sde_vp, cosine_dpm: more steps than num_train_timesteps",
+        "runs",
+        "ConfigError, as for every other sampler",
+    ),
+    Mended(
+        "score_sde_ve, score_sde_vp: the last step's noise",
+        "step_pred gives out x with noise and without; ScoreSdeVePipeline takes the latter",
+        "the last row adds none",
     ),
 )

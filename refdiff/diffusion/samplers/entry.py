@@ -19,7 +19,8 @@ class Entry:
     diffusers has none. read: keys of its scheduler_config.json. options: what diffusers takes as
     arguments of `step` or `set_timesteps`, and what refdiff offers beyond; no file holds them.
     build: the sampler of checked values, of `read` and `options` together.
-    order: at which the error falls with the step, of the flow or, with noise, of the mean.
+    order: at which the error falls with the step, of the flow or, with noise, of the mean; 0 where
+    the error is the model's own, however many steps there are.
     """
 
     name: str
@@ -30,3 +31,8 @@ class Entry:
     read: Mapping[str, Key]
     options: Mapping[str, Key] = field(default_factory=dict)
     neutral: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What an empty config says."""
+        return {key: spec.default for key, spec in {**self.read, **self.options}.items()}

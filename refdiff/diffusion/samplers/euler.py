@@ -1,24 +1,22 @@
-"""Euler's method on the probability flow in sigma (2206.00364, Algorithm 2 without churn)."""
+"""Euler's method on the probability flow in sigma, with churn (2206.00364, Algorithm 2, no Heun).
+
+From sigma up to sigma_hat with fresh noise, where s_churn asks for that, then down to sigma_next:
+
+    x <- x_hat + (x_hat - x0) / sigma_hat * (sigma_next - sigma_hat)
+"""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from refdiff.diffusion.samplers import keys
+from refdiff.diffusion.samplers.beyond import SIGMAS, SPACING
 from refdiff.diffusion.samplers.build import common, respacing_of
+from refdiff.diffusion.samplers.churn import CHURN, NO_CHURN, Churn, Churned, churn_of
 from refdiff.diffusion.samplers.entry import Entry
-from refdiff.diffusion.samplers.families import Deterministic, VarianceExploding
-from refdiff.diffusion.samplers.keys import (
-    END,
-    EPS_X0_V,
-    LINSPACE,
-    RESPACED,
-    SIGMA_ENDS,
-    ZERO_SNR,
-    Values,
-    choice,
-    schedule_keys,
-)
+from refdiff.diffusion.samplers.families import VarianceExploding
+from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.respacing import Respacing
 from refdiff.diffusion.samplers.sigmas import (
@@ -27,6 +25,7 @@ from refdiff.diffusion.samplers.sigmas import (
     log_linear,
     scalings,
     sigma_table,
+    slope,
     to_t,
 )
 from refdiff.diffusion.samplers.timesteps import Spacing, spaced
@@ -35,17 +34,20 @@ from refdiff.diffusion.types import Array, Dialect
 
 
 class EulerRow(NamedTuple):
-    """x + (x - x0) / sigma * (sigma_next - sigma)"""
+    """The model is asked at sigma, which on paper is sigma_hat; the step begins at sigma_hat."""
 
     t: float
     sigma: float
     variance: float
     std: float
+    sigma_hat: float
     sigma_next: float
+    noise_before: float
+    noise_after: float
 
 
 @dataclass(frozen=True)
-class Euler(Deterministic, VarianceExploding):
+class Euler(Churned, VarianceExploding):
     """Euler. Sigma follows the times' spacing, unless `respacing` spaces it by itself.
 
     sigma_min and sigma_max bound a respacing in place of the spaced sigmas' own ends. With
@@ -62,6 +64,7 @@ class Euler(Deterministic, VarianceExploding):
     sigma_max: float | None = None
     final: Literal["zero", "sigma_min"] = "zero"
     continuous_time: bool = False
+    churn: Churn = NO_CHURN
 
     def plan(self, steps: int) -> Plan[EulerRow]:
         """One row a step; the last leads to sigma 0, or to the schedule's smallest.
@@ -80,15 +83,15 @@ class Euler(Deterministic, VarianceExploding):
             t = to_t(table, sigma)
         end = table[0] if self.final == "sigma_min" else 0.0
         path = np.append(sigma, end).astype(table.dtype)
+        count = len(path) - 1
+        path = path if self.continuous_time else path[: len(t) + 1]
+        levels = self.churn.columns(path, count, self.schedule.dialect)
+        sigma = levels.pop("sigma")
         if self.continuous_time:
-            t = 0.25 * np.log(path[:-1])
-        path = path[: len(t) + 1]
-        return tabulate(
-            EulerRow,
-            t=t.astype(table.dtype).astype(np.float64),
-            **scalings(path[:-1]),
-            sigma_next=path[1:],
-        )
+            t = 0.25 * np.log(sigma)
+        elif self.schedule.dialect == "paper":
+            t = np.where(sigma > path[:-1], to_t(table, sigma), t)
+        return tabulate(EulerRow, t=t.astype(table.dtype), **scalings(sigma), **levels)
 
     def step(
         self,
@@ -99,16 +102,20 @@ class Euler(Deterministic, VarianceExploding):
         memory: None = None,
         noise: Array | None = None,
     ) -> tuple[Array, None]:
-        """x + (sigma_next - sigma) dx/dsigma, dx/dsigma = (x - x0) / sigma (2206.00364, eq. 4).
+        """x_hat + (sigma_next - sigma_hat) dx/dsigma at x_hat, which is x with churn's noise.
 
-        x [N,C,H,W], out [N,C,H,W] -> [N,C,H,W]
+        x [N,C,H,W], out [N,C,H,W], noise [N,C,H,W] -> [N,C,H,W]
         """
         row = plan.rows[i]
-        x0 = DENOISED[self.prediction](x, out, row)
-        return x + (x - x0) / row.sigma * (row.sigma_next - row.sigma), None
+        x_hat = with_noise(x, row.noise_before, noise)
+        # diffusers converts v as if there were no churn; on paper the two sigmas are one
+        level = row if self.prediction == "v_prediction" else row._replace(sigma=row.sigma_hat)
+        x0 = DENOISED[self.prediction](x_hat, out, level)
+        x = x_hat + slope(x_hat, x0, row.sigma_hat) * (row.sigma_next - row.sigma_hat)
+        return with_noise(x, row.noise_after, noise), None
 
 
-def _build(c: Values, dialect: Dialect) -> Euler:
+def _build(c: keys.Values, dialect: Dialect) -> Euler:
     return Euler(
         **common(c, dialect),
         interpolation=c["interpolation_type"],
@@ -118,6 +125,7 @@ def _build(c: Values, dialect: Dialect) -> Euler:
         final=c["final_sigmas_type"],
         continuous_time=c["timestep_type"] == "continuous"
         and c["prediction_type"] == "v_prediction",
+        churn=churn_of(c),
     )
 
 
@@ -128,14 +136,15 @@ ENTRY = Entry(
     order=1,
     good_for="the simplest that works, and what SDXL ships with",
     read={
-        **schedule_keys(),
-        **ZERO_SNR,
-        **LINSPACE,
-        **EPS_X0_V,
-        **RESPACED,
-        **SIGMA_ENDS,
-        **END,
-        "interpolation_type": choice("linear", "log_linear"),
-        "timestep_type": choice("discrete", "continuous"),
+        **keys.schedule_keys(),
+        **keys.ZERO_SNR,
+        **keys.LINSPACE,
+        **keys.EPS_X0_V,
+        **keys.RESPACED,
+        **keys.SIGMA_ENDS,
+        **keys.END,
+        "interpolation_type": keys.choice("linear", "log_linear"),
+        "timestep_type": keys.choice("discrete", "continuous"),
     },
+    options={**CHURN, **SPACING, **SIGMAS},
 )

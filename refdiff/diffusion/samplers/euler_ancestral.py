@@ -8,15 +8,16 @@ with fresh noise of standard deviation noise_std, where sigma_down^2 + noise_std
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-from refdiff.diffusion.samplers.build import common
+from refdiff.diffusion.samplers.beyond import SIGMAS, SPACING
+from refdiff.diffusion.samplers.build import common, respacing_of
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Stochastic, VarianceExploding
 from refdiff.diffusion.samplers.keys import EPS_V, LINSPACE, ZERO_SNR, Values, schedule_keys
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
-from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings
+from refdiff.diffusion.samplers.renewal import down_and_up
+from refdiff.diffusion.samplers.respacing import Respacing
+from refdiff.diffusion.samplers.sigmas import DENOISED, grid, scalings, slope
 from refdiff.diffusion.samplers.timesteps import Spacing
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Array, Dialect
@@ -42,21 +43,20 @@ class EulerAncestral(Stochastic, VarianceExploding):
     prediction: str = "epsilon"
     spacing: Spacing = "linspace"
     offset: int = 0
+    respacing: Respacing | None = None
 
     def plan(self, steps: int) -> Plan[EulerAncestralRow]:
         """One row a step; the last leads to sigma 0 and adds no noise."""
-        t, path = grid(self.schedule, steps, self.spacing, self.offset)
+        t, path = grid(self.schedule, steps, self.spacing, self.offset, self.respacing)
         sigma, sigma_next = path[:-1], path[1:]
-        with np.errstate(invalid="ignore"):  # where sigma rises, tabulate refuses the plan
-            up = np.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
+        sigma_down, noise_std = down_and_up(sigma, sigma_next)
         return tabulate(
             EulerAncestralRow,
             t=t,
             **scalings(sigma),
             sigma_next=sigma_next,
-            # rounding may take this below 0 where sigma falls far in one step
-            sigma_down=np.sqrt(np.maximum(sigma_next**2 - up**2, 0)),
-            noise_std=up,
+            sigma_down=sigma_down,
+            noise_std=noise_std,
         )
 
     def step(
@@ -74,12 +74,12 @@ class EulerAncestral(Stochastic, VarianceExploding):
         """
         row = plan.rows[i]
         x0 = DENOISED[self.prediction](x, out, row)
-        mean = x + (x - x0) / row.sigma * (row.sigma_down - row.sigma)
+        mean = x + slope(x, x0, row.sigma) * (row.sigma_down - row.sigma)
         return with_noise(mean, row.noise_std, noise), None
 
 
 def _build(c: Values, dialect: Dialect) -> EulerAncestral:
-    return EulerAncestral(**common(c, dialect))
+    return EulerAncestral(**common(c, dialect), respacing=respacing_of(c))
 
 
 ENTRY = Entry(
@@ -89,4 +89,5 @@ ENTRY = Entry(
     order=1,
     good_for="variety: fresh noise in every step",
     read={**schedule_keys(), **ZERO_SNR, **LINSPACE, **EPS_V},
+    options={**SPACING, **SIGMAS},
 )

@@ -79,6 +79,11 @@ class VariancePreserving(OneOutput):
         """x0 noised to the level at which row i begins. x0 [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""
         return q_sample(x0, eps, plan.rows[i].alpha_bar)
 
+    def level(self, plan: Plan[AlphaBarRow], i: int) -> tuple[float, float]:
+        """alpha and sigma of the model's input alpha x0 + sigma eps in row i."""
+        alpha_bar = plan.rows[i].alpha_bar
+        return alpha_bar**0.5, (1 - alpha_bar) ** 0.5
+
     def scale_input(self, plan: Plan[AlphaBarRow], i: int, x: Array) -> Array:
         """x itself: the model knows this scaling. x [N,C,H,W] -> [N,C,H,W]"""
         return x
@@ -95,6 +100,10 @@ class Mixing(OneOutput):
         """x0 noised to the level at which row i begins. x0 [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""
         row = plan.rows[i]
         return row.alpha * x0 + row.std * eps
+
+    def level(self, plan: Plan[MixedRow], i: int) -> tuple[float, float]:
+        """alpha and sigma of the model's input alpha x0 + sigma eps in row i."""
+        return plan.rows[i].alpha, plan.rows[i].std
 
     def scale_input(self, plan: Plan[MixedRow], i: int, x: Array) -> Array:
         """x itself: the model knows this scaling. x [N,C,H,W] -> [N,C,H,W]"""
@@ -114,6 +123,11 @@ class VarianceExploding(OneOutput):
     def add_noise(self, plan: Plan[Denoising], i: int, x0: Array, eps: Array) -> Array:
         """x0 noised to the level at which row i begins. x0 [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""
         return x0 + plan.rows[i].sigma * eps
+
+    def level(self, plan: Plan[Denoising], i: int) -> tuple[float, float]:
+        """alpha and sigma of the model's input alpha x0 + sigma eps in row i."""
+        row = plan.rows[i]
+        return 1 / row.std, row.sigma / row.std
 
     def scale_input(self, plan: Plan[Denoising], i: int, x: Array) -> Array:
         """x at the scale of the model's training. x [N,C,H,W] -> [N,C,H,W]"""

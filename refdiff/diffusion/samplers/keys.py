@@ -12,6 +12,9 @@ from refdiff.diffusion.schedule import MAX_STEPS
 Values = Mapping[str, Any]
 
 
+_FLAG = (None, True, False)
+
+
 class Key(NamedTuple):
     """A key that is read: diffusers' default, what it may hold, and the check of that.
 
@@ -59,6 +62,11 @@ def flag(default: bool) -> Key:
     return Key(default, "true or false", lambda v: isinstance(v, bool), (True, False))
 
 
+def optional_flag() -> Key:
+    """null, true or false."""
+    return Key(None, "null, true or false", lambda v: v is None or isinstance(v, bool), _FLAG)
+
+
 def choice(default: str, *others: str) -> Key:
     """One of a few words, the default first."""
     words = (default, *others)
@@ -87,6 +95,7 @@ BETAS = Key(
         or (isinstance(v, list | tuple) and 1 <= len(v) <= MAX_STEPS and all(map(_is_beta, v)))
     ),
 )
+
 KINDS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 

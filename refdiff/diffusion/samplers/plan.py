@@ -89,6 +89,9 @@ class Sampler(Protocol[R]):
     def scale_input(self, plan: Plan[R], i: int, x: Array) -> Array:
         """What the model is shown of x in row i."""
 
+    def level(self, plan: Plan[R], i: int) -> tuple[float, float]:
+        """alpha and sigma of what the model is shown in row i, alpha x0 + sigma eps."""
+
     def needs_noise(self, plan: Plan[R], i: int) -> bool:
         """Whether row i adds noise."""
 

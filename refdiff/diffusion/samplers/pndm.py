@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from refdiff.diffusion.prediction import EPS
 from refdiff.diffusion.samplers.blends import ROLES, Memory
@@ -20,6 +19,7 @@ from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import Deterministic, VariancePreserving
 from refdiff.diffusion.samplers.keys import EPS_V, LEADING, Values, flag, schedule_keys
 from refdiff.diffusion.samplers.levels import alpha_bar_at, following
+from refdiff.diffusion.samplers.openings import improved, runge_kutta
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.timesteps import Spacing, spaced, whole
 from refdiff.diffusion.schedule import NoiseSchedule
@@ -61,10 +61,7 @@ class Pndm(Deterministic, VariancePreserving):
         """One row a call: steps + 1 of them, or steps + 9 with three Runge-Kutta steps."""
         t = whole(spaced(self.schedule, steps, self.spacing, self.offset), self.schedule)
         s = following(self.schedule, t, steps)
-        if self.runge_kutta:
-            rows = _runge_kutta_opening(t, s, self.schedule.dialect)
-        else:
-            rows = _improved_opening(t, s)
+        rows = runge_kutta(t, s, self.schedule.dialect) if self.runge_kutta else improved(t, s)
         done = 3 if self.runge_kutta else 1
         rows += [(now, now, then, "adams-bashforth") for now, then in zip(t, s, strict=True)][done:]
         asked, start, to = (np.array([row[k] for row in rows]) for k in range(3))
@@ -110,41 +107,6 @@ class Pndm(Deterministic, VariancePreserving):
             blend, memory = ROLES[row.role](x, out, memory)
             eps = to_eps(memory.x, blend, row.alpha_bar_start)
         return transfer(memory.x, eps, row.alpha_bar_start, row.alpha_bar_s), memory
-
-
-Times = NDArray[np.int64]
-Call = tuple[int, int, int, str]  # t, start, s, role
-
-
-def _improved_opening(t: Times, s: Times) -> list[Call]:
-    """The first step, and the same step improved, if there is a second time to ask at."""
-    first = (t[0], t[0], s[0], "adams-bashforth")
-    if len(t) == 1:
-        return [first]
-    return [first, (t[1], t[1] + (t[0] - s[0]), t[1], "improve")]
-
-
-def _runge_kutta_opening(t: Times, s: Times, dialect: Dialect) -> list[Call]:
-    """Three steps of four stages. Where no time is the middle, diffusers' stage 1 misses stage 2's.
-
-    Raises ConfigError for fewer than 4 steps.
-    """
-    if len(t) < 4:
-        raise ConfigError(
-            f"{len(t)} steps were asked of PNDM with Runge-Kutta, expected 4 or more, three for "
-            "the start: take more steps, or set skip_prk_steps to true"
-        )
-    rows: list[Call] = []
-    for start, s_start, end in zip(t[:3], s[:3], t[1:4], strict=True):
-        half = (start - s_start) // 2
-        middle = end + half
-        rows += [
-            (start, start, start - half if dialect == "diffusers" else middle, "stage 1"),
-            (middle, start, middle, "stage 2"),
-            (middle, start, end, "stage 3"),
-            (end, start, end, "stage 4"),
-        ]
-    return rows
 
 
 def _build(c: Values, dialect: Dialect) -> Pndm:

@@ -61,18 +61,20 @@ def grid(
     spacing: Spacing,
     offset: int,
     respacing: Respacing | None = None,
+    double_times: bool = False,
 ) -> tuple[Array, Array]:
     """Times and sigmas of the Euler family in the dialect's precision: -> t [rows], [rows + 1]
 
     Sigma follows the times' spacing or, respaced between its own ends, the times follow sigma.
-    The last sigma is 0.
+    The last sigma is 0. With double_times the times are float64 in either dialect.
     """
     table = sigma_table(schedule)
-    t: Array = spaced(schedule, steps, spacing, offset).astype(table.dtype)
+    kind = np.dtype(np.float64) if double_times else table.dtype
+    t: Array = spaced(schedule, steps, spacing, offset).astype(kind)
     sigma: Array = interpolated(table, t)
     if respacing is not None:
         sigma = respacing(float(sigma[0]), float(sigma[-1]), steps)
-        t = to_t(table, sigma).astype(table.dtype)
+        t = to_t(table, sigma).astype(kind)
     return t, np.append(sigma, 0.0).astype(table.dtype)
 
 
@@ -122,3 +124,11 @@ DENOISED: dict[str, Callable[[Array, Array, Denoising], Array]] = {
     "sample": x0_itself,
     "v_prediction": x0_from_v,
 }
+
+
+def slope(x: Array, x0: Array, sigma: float) -> Array:
+    """dx/dsigma of the probability flow, (x - D(x; sigma)) / sigma (2206.00364, eqs. 1 and 3).
+
+    x [N,C,H,W], x0 [N,C,H,W] -> [N,C,H,W]
+    """
+    return (x - x0) / sigma

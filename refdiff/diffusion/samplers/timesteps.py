@@ -1,14 +1,20 @@
-"""Which of the T training times the model is asked at: the spacings (2305.08891, table 2)."""
+"""Which of the T training times the model is asked at: the spacings.
 
-from typing import Literal, get_args
+leading, trailing, linspace (2305.08891, table 2) are diffusers'. quad is of the original DDIM
+(2010.02502, appendix D.2), simple and sgm_uniform of ComfyUI; sections.py has guided-diffusion's.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from refdiff.diffusion.samplers.sections import is_section_spacing, kept
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError
 
-Spacing = Literal["leading", "trailing", "linspace"]
+Spacing = str
+DIFFUSERS_SPACINGS = ("leading", "trailing", "linspace")
+SPACINGS = (*DIFFUSERS_SPACINGS, "quad", "sgm_uniform", "simple")
+Times = NDArray[np.int64]
 
 
 def spaced(
@@ -19,6 +25,9 @@ def spaced(
     leading:  (steps-1)k + offset, ..., k + offset, offset, with k = T // steps
     trailing: T - 1, T - 1 - T/steps, ..., rounded
     linspace: from T - 1 to 0 in equal steps, not rounded
+    quad:     from 0.8 T to 0 in equal steps of the root, truncated: early times may come twice
+    sgm_uniform: as linspace with one step more, without the last
+    simple:   T - 1, T - 1 - T/steps, ..., rounded up
     Only leading heeds the offset.
     Raises ConfigError unless steps is an integer from 1 to T.
     """
@@ -53,8 +62,16 @@ def spread(
             return np.round(top - np.arange(steps) * (top / steps)) - 1
         case "linspace":
             return np.linspace(0, top - 1, steps)[::-1]
+        case "quad":
+            return np.trunc(np.linspace(0, np.sqrt(top * 0.8), steps)[::-1] ** 2)
+        case "sgm_uniform":
+            return np.linspace(top - 1, 0, steps + 1)[:-1]
+        case "simple":
+            return top - 1 - np.trunc(np.arange(steps) * (top / steps))
+    if is_section_spacing(spacing):
+        return kept(spacing, steps, top)
     raise ConfigError(
-        f"timestep_spacing is {spacing!r}, expected one of {list(get_args(Spacing))}: choose one"
+        f"timestep_spacing is {spacing!r}, expected one of {list(SPACINGS)}: choose one"
     )
 
 
