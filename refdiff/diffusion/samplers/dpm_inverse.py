@@ -40,7 +40,7 @@ class DpmInverse(Dpm):
         if self.respacing is None and self.flow_shift is None:
             t, sigma, end = self._rising(steps)
         else:
-            t, sigma = self.grid(steps, rising=True)
+            t, sigma = self.grid(steps)
             if self.flow_shift is not None and self.schedule.dialect == "paper":
                 t, sigma = t[::-1], sigma[::-1]
             end = float(sigma[-1])
@@ -48,6 +48,11 @@ class DpmInverse(Dpm):
         if self.schedule.dialect == "diffusers" and (self.respacing is None or self.nearest):
             t = t[np.sort(np.unique(t, return_index=True)[1])]
         return self.rows(t, levels.at(slice(len(t) + 1)))
+
+    def ends(self, table: Array) -> tuple[float, float]:
+        """Between which sigmas a respacing leads: from the lowest up."""
+        noisiest, cleanest = super().ends(table)
+        return cleanest, noisiest
 
     def _rising(self, steps: int) -> tuple[Array, Array, float]:
         """Whole times and their sigmas, rising, and the sigma of the schedule's end."""

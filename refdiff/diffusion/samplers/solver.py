@@ -63,26 +63,27 @@ class Solver(Mixing):
         path = np.append(sigma, end).astype(self.schedule.alpha_bar.dtype)
         return preserving(path) if self.flow_shift is None else straight(path)
 
-    def grid(self, steps: int, *, rising: bool = False) -> tuple[Array, Array]:
+    def grid(self, steps: int) -> tuple[Array, Array]:
         """Where the model is asked: times and sigmas in falling order: -> t [rows], [rows]
 
-        rising: sigmas that are spaced by themselves, `respacing`, go from the lowest end up.
         Raises ConfigError for steps that are no integer from 1 to T.
         """
         T, table = len(self.schedule), sigma_table(self.schedule)
         check_steps(steps, T)
         if self.respacing is not None:
-            first, last = float(table[-1]), float(table[0])
-            if self.respacing is uniform_lambda:  # diffusers spaces logarithms in float32
-                first, last = np.exp(np.log(table[[-1, 0]]).astype(np.float64)).tolist()
-            first, last = (last, first) if rising else (first, last)
-            sigma: Array = self.respacing(first, last, steps)
+            sigma: Array = self.respacing(*self.ends(table), steps)
             return self.asked(to_t(table, sigma)), sigma
         if self.flow_shift is not None:
             sigma = shifted(1 - np.linspace(1, 1 / T, steps + 1)[:0:-1], self.flow_shift)
             return self.asked(sigma * T), sigma
         t = open_ended(self.schedule, steps, self.spacing, self.offset, self._top(table))
         return t, interpolated(table, t)
+
+    def ends(self, table: Array) -> tuple[float, float]:
+        """Between which sigmas a respacing leads."""
+        if self.respacing is uniform_lambda:  # diffusers spaces logarithms in float32
+            table = np.exp(np.log(table).astype(np.float64))
+        return float(table[-1]), float(table[0])
 
     def asked(self, t: Array) -> Array:
         """Respaced times as the model is asked at them: t [rows] -> [rows]"""
