@@ -32,6 +32,8 @@ RANGES = {
     "sigma_min": st.floats(0.01, 0.1),
     "sigma_max": st.floats(3, 20),
     "solver_order": st.integers(1, 3),
+    "predictor_order": st.integers(1, 4),
+    "corrector_order": st.integers(1, 4),
     "flow_shift": st.floats(0.5, 4),
     "lambda_min_clipped": st.one_of(st.just(-float("inf")), st.floats(-6, -1)),
     "mu": st.floats(-1, 2),
@@ -52,7 +54,7 @@ TOGETHER = {
 # keys that diffusers refuses without another
 ONLY_WITH = {"shift_terminal": "use_flow_sigmas"}
 # only refdiff has these options: tests of their own
-BEYOND_DIFFUSERS = {"spacing", "sigmas"}
+BEYOND_DIFFUSERS = {"spacing", "sigmas", "tau"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
 
 

@@ -207,7 +207,8 @@ def last_places(case, mine, **walk):
             exact = function(x)
             up = np.frexp(x)[0] * 2**20 % 2 < 1  # by x's own bits, so that equals stay equal
             there = np.nextafter(exact, np.where(up, np.inf, -np.inf), dtype=x.dtype)
-            return np.where(np.isfinite(exact) & (exact != 0), there, exact)
+            rounded_at_all = np.isfinite(exact) & (exact != 0) & (x != 0)
+            return np.where(rounded_at_all, there, exact)
 
         return nudged
 

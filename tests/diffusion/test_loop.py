@@ -35,7 +35,7 @@ def test_a_walk(name, dtype):
     assert [s.i for s in steps] == list(range(len(plan)))
     assert [s.t for s in steps] == plan.timesteps.tolist()
     assert asked == [i for i in range(len(plan)) if sampler.needs_noise(plan, i)]
-    assert bool(asked) == (name in ("ddpm", "euler_a"))
+    assert bool(asked) == (name in ("ddpm", "euler_a", "sa"))
     for s in steps:
         assert s.x_in.dtype == s.out.dtype == s.x_prev.dtype == dtype
         np.testing.assert_array_equal(s.out, model(s.x_in, s.t))

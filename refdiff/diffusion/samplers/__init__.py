@@ -22,6 +22,7 @@ from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
+from refdiff.diffusion.samplers.sa_solver import SaSolver
 from refdiff.diffusion.samplers.unipc import UniPc
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Mended",
     "Plan",
     "Pndm",
+    "SaSolver",
     "Sampler",
     "UniPc",
     "from_config",

@@ -15,6 +15,7 @@ from refdiff.diffusion.samplers import (
     euler,
     euler_ancestral,
     pndm,
+    sa_solver,
     unipc,
 )
 from refdiff.diffusion.samplers.entry import Entry
@@ -29,6 +30,7 @@ ENTRIES: tuple[Entry, ...] = (
     dpm_multistep.ENTRY,
     deis.ENTRY,
     unipc.ENTRY,
+    sa_solver.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

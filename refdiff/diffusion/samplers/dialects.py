@@ -83,9 +83,24 @@ DIALECTS = (
         "as many times as steps",
     ),
     Difference(
-        "deis, unipc: times of sigmas that are spaced by themselves",
+        "deis, unipc, sa: times of sigmas that are spaced by themselves",
         "whole: rounded with karras, else truncated",
         "fractional, as sigma has them",
+    ),
+    Difference(
+        "sa: two values of x0",
+        "weighted as if e^(c (lambda - lambda_t)) were 1 in the second one's integral",
+        "weighted by the integrals",
+    ),
+    Difference(
+        "sa: noising a picture, to start in the middle",
+        "to the schedule's level at the row's whole time, wherever the row's sigma lies",
+        "to the row's sigma",
+    ),
+    Difference(
+        "sa: trailing spacing below lambda_min_clipped",
+        "T / steps apart, and so fewer times than steps",
+        "as many times as steps",
     ),
 )
 
@@ -158,7 +173,7 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "deis, unipc: flow sigmas beside another spacing of sigma, but for unipc's karras",
+        "deis, unipc, sa: flow sigmas beside another spacing of sigma, but for unipc's karras",
         "NaN, or a path that is neither",
         "ConfigError",
     ),
@@ -191,5 +206,21 @@ MENDED = (
         "unipc: solver_p",
         "any other scheduler predicts, in code only: no file can hold it",
         "ConfigError",
+    ),
+    Mended(
+        "sa: noise_prediction with thresholding",
+        "RuntimeError: reads all times' levels for one",
+        "ConfigError",
+    ),
+    Mended(
+        "sa: variance_type learned, learned_range with epsilon",
+        "RuntimeError: draws noise for twice the channels",
+        "ConfigError",
+    ),
+    Mended(
+        "sa: starting in the middle where leading spacing's offset leads beyond the schedule",
+        "IndexError",
+        "ConfigError",
+        "#10003",
     ),
 )
