@@ -5,6 +5,7 @@ import dataclasses
 import diffusers
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ TOLD_ONLY = {
     "DPMSolverMultistepInverseScheduler": {"sigma"},
     "DEISMultistepScheduler": {"sigma", "sigma_next"},
     "UniPCMultistepScheduler": {"sigma", "sigma_next"},
+    "SASolverScheduler": {"sigma", "sigma_next"},
     "DDPMScheduler": {"log_small", "log_large"},
     "UnCLIPScheduler": {"log_small", "log_large"},
 }
@@ -214,8 +216,14 @@ def test_runs_from_the_middle_agree(class_name):
         t = scheduler.timesteps[start : start + 1].repeat(len(x0))
         if not hasattr(scheduler, "set_begin_index") and sum(scheduler.timesteps == t[0]) > 1:
             return  # it noises to the second of them
+        try:
+            theirs = oracle.noised(scheduler, x0, eps, t)
+        except IndexError:  # an offset that leads beyond the schedule
+            with pytest.raises(ConfigError):
+                sampler.add_noise(plan, start, x0, eps)
+            return
         mine = sampler.add_noise(plan, start, x0, eps)
-        theirs = oracle.noised(scheduler, x0, eps, t, mine)
+        theirs = torch.from_numpy(mine) if theirs is None else theirs
         assert oracle.gap(mine, theirs.numpy()) < 2e-6
         other = their_run(case, scheduler=scheduler, start=start, x=theirs)
         if not all(np.isfinite(x).all() for x in other.xs):

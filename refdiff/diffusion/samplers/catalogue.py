@@ -34,6 +34,7 @@ from refdiff.diffusion.samplers import (
     pndm,
     repaint,
     res_multistep,
+    sa_solver,
     score_sde_ve,
     score_sde_vp,
     tcd,
@@ -76,6 +77,7 @@ ENTRIES: tuple[Entry, ...] = (
     lms.ENTRY,
     dpm_singlestep.ENTRY,
     dpm_inverse.ENTRY,
+    sa_solver.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -148,7 +148,7 @@ DIALECTS = (
         "as many times as steps",
     ),
     Difference(
-        "deis, unipc: times of sigmas that are spaced by themselves",
+        "deis, unipc, sa: times of sigmas that are spaced by themselves",
         "whole: rounded with karras, else truncated",
         "fractional, as sigma has them",
     ),
@@ -182,6 +182,21 @@ DIALECTS = (
         "dpm++_inverse: flow sigmas",
         "fall, as if to sample",
         "rise",
+    ),
+    Difference(
+        "sa: two values of x0",
+        "weighted as if e^(c (lambda - lambda_t)) were 1 in the second one's integral",
+        "weighted by the integrals",
+    ),
+    Difference(
+        "sa: noising a picture, to start in the middle",
+        "to the schedule's level at the row's whole time, wherever the row's sigma lies",
+        "to the row's sigma",
+    ),
+    Difference(
+        "sa: trailing spacing below lambda_min_clipped",
+        "T / steps apart, and so fewer times than steps",
+        "as many times as steps",
     ),
 )
 
@@ -310,7 +325,7 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "deis, unipc: flow sigmas beside another spacing of sigma, but for unipc's karras",
+        "deis, unipc, sa: flow sigmas beside another spacing of sigma, but for unipc's karras",
         "NaN, or a path that is neither",
         "ConfigError",
     ),
@@ -383,5 +398,21 @@ MENDED = (
         "dpm++_inverse: a first time that comes twice",
         "begins at the second, and ends in an IndexError",
         "begins at the first",
+    ),
+    Mended(
+        "sa: noise_prediction with thresholding",
+        "RuntimeError: reads all times' levels for one",
+        "ConfigError",
+    ),
+    Mended(
+        "sa: variance_type learned, learned_range with epsilon",
+        "RuntimeError: draws noise for twice the channels",
+        "ConfigError",
+    ),
+    Mended(
+        "sa: starting in the middle where leading spacing's offset leads beyond the schedule",
+        "IndexError",
+        "ConfigError",
+        "#10003",
     ),
 )

@@ -82,6 +82,14 @@ def solver_parts(c: Values, dialect: Dialect) -> dict[str, Any]:
     }
 
 
+def refuse_flow(found: str, wanted: str, c: Values) -> None:
+    """Raise ConfigError if the model says the flow's velocity to a solver that thinks of eps."""
+    if c["prediction_type"] == "flow_prediction":
+        raise ConfigError(
+            f"{found} with flow_prediction, expected a solver that thinks of x0: set it to {wanted}"
+        )
+
+
 def dpm_parts(c: Values, dialect: Dialect) -> dict[str, Any]:
     """The parts of a DPM-Solver. Raises ConfigError for parts that do not go together."""
     algorithm, zero = c["algorithm_type"], c.get("final_sigmas_type") == "zero"
@@ -92,11 +100,8 @@ def dpm_parts(c: Values, dialect: Dialect) -> dict[str, Any]:
         )
     if algorithm == "deis":  # another class's word, which stands for this class's default
         algorithm = "dpmsolver++"
-    if not algorithm.endswith("++") and c["prediction_type"] == "flow_prediction":
-        raise ConfigError(
-            f"algorithm_type is {algorithm} with flow_prediction, expected a solver that thinks "
-            "of x0: set it to dpmsolver++"
-        )
+    if not algorithm.endswith("++"):
+        refuse_flow(f"algorithm_type is {algorithm}", "dpmsolver++", c)
     return {
         **solver_parts(c, dialect),
         "order": c["solver_order"],

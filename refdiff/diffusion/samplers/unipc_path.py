@@ -39,10 +39,10 @@ class UniPcPath(Solver):
     terminal: float | None = None
     final: Literal["zero", "sigma_min"] = "zero"
 
-    def grid(self, steps: int, *, rising: bool = False) -> tuple[Array, Array]:
+    def grid(self, steps: int) -> tuple[Array, Array]:
         """Times and sigmas in falling order: -> t [rows], [rows]"""
-        if rising or (self.respacing is None and self.flow_shift is None):
-            return super().grid(steps, rising=rising)
+        if self.respacing is None and self.flow_shift is None:
+            return super().grid(steps)
         T, table = len(self.schedule), sigma_table(self.schedule)
         check_steps(steps, T)
         if self.respacing is not None:
@@ -56,13 +56,6 @@ class UniPcPath(Solver):
             sigma = stretched(sigma, self.terminal) if self.terminal else sigma
             sigma[0] -= 1e-6 if abs(sigma[0] - 1) < 1e-6 else 0
         return self.asked(sigma * T), sigma
-
-    def end(self, sigma: Array) -> float:
-        """0, the schedule's smallest sigma, or the last of those spaced by themselves."""
-        if self.final == "zero":
-            return 0.0
-        spaced = self.respacing is None and self.flow_shift is None
-        return float(self.schedule.sigmas[0] if spaced else sigma[-1])
 
 
 def path_keys() -> dict[str, Key]:
