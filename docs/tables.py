@@ -10,25 +10,6 @@ from refdiff.checkpoints import clip, unet, unet_unconditional, vae
 HEAD = "<!-- written by docs/tables.py -->\n\n"
 
 
-def dialects() -> str:
-    """Where the two dialects differ, and where refdiff does not follow diffusers at all."""
-    lines = [
-        "# Dialects",
-        "",
-        "The same sampler as the installed base computes it and as its paper says: "
-        '`samplers.from_config(config, dialect="diffusers")` or `"paper"`.',
-        "",
-        "| where | diffusers | paper | diffusers issue |",
-        "|---|---|---|---|",
-    ]
-    lines += [f"| {d.where} | {d.diffusers} | {d.paper} | {d.issue} |" for d in samplers.DIALECTS]
-    lines += ["", "## Where diffusers breaks and refdiff does not follow", ""]
-    names = samplers.MENDED[0]._fields
-    lines += [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    lines += [f"| {' | '.join(map(str, row))} |" for row in samplers.MENDED]
-    return "\n".join(lines) + "\n"
-
-
 def configurations() -> str:
     """Which keys of config.json are read, which must be neutral, which have no effect."""
     pages = [
@@ -62,7 +43,7 @@ def keys(title: str, rows: Mapping[str, str]) -> list[str]:
     return [f"| key {title} | value |", "|---|---|", *cells]
 
 
-PAGES = {"dialects.md": dialects, "configurations.md": configurations}
+PAGES = {"configurations.md": configurations}
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent

@@ -18,9 +18,10 @@ from refdiff.diffusion.samplers.config import (
     names,
     with_options,
 )
-from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
+from refdiff.diffusion.samplers.dialects import DIALECTS, Difference
 from refdiff.diffusion.samplers.dpm_fast import DpmFast
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
+from refdiff.diffusion.samplers.mended import MENDED, Mended
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 
 __all__ = [
