@@ -48,6 +48,7 @@ TOLD_ONLY = {
     "DPMSolverMultistepScheduler": {"sigma"},
     "DPMSolverSinglestepScheduler": {"sigma"},
     "DPMSolverMultistepInverseScheduler": {"sigma"},
+    "EDMDPMSolverMultistepScheduler": {"sigma"},
     "DEISMultistepScheduler": {"sigma", "sigma_next"},
     "UniPCMultistepScheduler": {"sigma", "sigma_next"},
     "DDPMScheduler": {"log_small", "log_large"},
