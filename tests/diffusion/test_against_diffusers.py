@@ -49,6 +49,7 @@ TOLD_ONLY = {
     "DPMSolverMultistepScheduler": {"sigma"},
     "DPMSolverSinglestepScheduler": {"sigma"},
     "DPMSolverMultistepInverseScheduler": {"sigma"},
+    "EDMDPMSolverMultistepScheduler": {"sigma"},
     "DEISMultistepScheduler": {"sigma", "sigma_next"},
     "UniPCMultistepScheduler": {"sigma", "sigma_next"},
     "SASolverScheduler": {"sigma", "sigma_next"},

@@ -92,6 +92,10 @@ CLAIMS = (
     Claim("Heun, straight flow", "flow_heun", 2, where="end"),
     Claim("Euler, EDM's preconditioning", "edm_euler", 1),
     *(
+        Claim(f"DPM-Solver++({k}M), EDM's preconditioning", "edm_dpm", k, {"solver_order": k})
+        for k in (1, 2, 3)
+    ),
+    *(
         Claim(f"Linear multistep, order {k}", "lms", k, KARRAS, {"order": k}, finer=1 + k // 4)
         for k in (1, 2, 3, 4)
     ),

@@ -10,7 +10,7 @@ import numpy as np
 
 from refdiff.diffusion.samplers.dpm import Dpm, DpmRow
 from refdiff.diffusion.samplers.entry import Entry
-from refdiff.diffusion.samplers.keys import LINSPACE, Values, choice, flag
+from refdiff.diffusion.samplers.keys import LINSPACE, Values, flag
 from refdiff.diffusion.samplers.plan import Plan
 from refdiff.diffusion.samplers.sigmas import interpolated, sigma_table
 from refdiff.diffusion.samplers.solver import open_ended
@@ -79,11 +79,8 @@ ENTRY = Entry(
     order=2,
     good_for="the noise that a picture comes from",
     read={
-        **dpm_keys(),
+        **dpm_keys("dpmsolver", "sde-dpmsolver++", "sde-dpmsolver"),
         **LINSPACE,
-        "algorithm_type": choice(
-            "dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver", "deis"
-        ),
         "euler_at_final": flag(False),
     },
 )

@@ -5,7 +5,7 @@ from typing import Literal
 
 from refdiff.diffusion.samplers.dpm import Dpm, DpmRow
 from refdiff.diffusion.samplers.entry import Entry
-from refdiff.diffusion.samplers.keys import END, LINSPACE, ZERO_SNR, Values, choice, flag
+from refdiff.diffusion.samplers.keys import END, LINSPACE, ZERO_SNR, Values, flag
 from refdiff.diffusion.samplers.plan import Plan
 from refdiff.diffusion.samplers.solver_keys import DYNAMIC, MU, dpm_keys, dpm_parts
 from refdiff.diffusion.types import Dialect
@@ -44,14 +44,11 @@ ENTRY = Entry(
     order=2,
     good_for="the best pictures in 15 to 25 steps",
     read={
-        **dpm_keys(),
+        **dpm_keys("dpmsolver", "sde-dpmsolver++", "sde-dpmsolver"),
         **ZERO_SNR,
         **LINSPACE,
         **END,
         **DYNAMIC,
-        "algorithm_type": choice(
-            "dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver", "deis"
-        ),
         "euler_at_final": flag(False),
         "use_lu_lambdas": flag(False),
     },

@@ -102,6 +102,11 @@ ENTRY = Entry(
     _build,
     order=2,
     good_for="steps that look no further back than their own start",
-    read={**dpm_keys(), **END, **DYNAMIC, "lower_order_final": flag(False)},
+    read={
+        **dpm_keys("dpmsolver", "sde-dpmsolver++"),
+        **END,
+        **DYNAMIC,
+        "lower_order_final": flag(False),
+    },
     options=MU,
 )

@@ -44,14 +44,16 @@ def solver_keys() -> dict[str, Key]:
     return {**schedule_keys(), **PREDICTED, **THRESHOLD, **RESPACED, **FLOW}
 
 
-def dpm_keys() -> dict[str, Key]:
-    """What every DPM-Solver reads beside these; the words of other solvers stand for the first."""
+def dpm_keys(*algorithms: str) -> dict[str, Key]:
+    """What every DPM-Solver over a schedule's times reads beside dpmsolver++ and these."""
+    return {**solver_keys(), **LAMBDA_MIN, **LEARNED, **multistep_keys(*algorithms)}
+
+
+def multistep_keys(*algorithms: str) -> dict[str, Key]:
+    """What every DPM-Solver reads; the words of other solvers stand for the first word."""
     return {
-        **solver_keys(),
-        **LAMBDA_MIN,
-        **LEARNED,
         "solver_order": integer(2, 1, 3),
-        "algorithm_type": choice("dpmsolver++", "dpmsolver", "sde-dpmsolver++", "deis"),
+        "algorithm_type": choice("dpmsolver++", *algorithms, "deis"),
         "solver_type": choice("midpoint", "heun", "logrho", "bh1", "bh2"),
         "lower_order_final": flag(True),
     }
@@ -90,8 +92,8 @@ def refuse_flow(found: str, wanted: str, c: Values) -> None:
         )
 
 
-def dpm_parts(c: Values, dialect: Dialect) -> dict[str, Any]:
-    """The parts of a DPM-Solver. Raises ConfigError for parts that do not go together."""
+def multistep_parts(c: Values) -> dict[str, Any]:
+    """The choices of a DPM-Solver. Raises ConfigError for choices that do not go together."""
     algorithm, zero = c["algorithm_type"], c.get("final_sigmas_type") == "zero"
     if not algorithm.endswith("++") and zero:
         raise ConfigError(
@@ -103,9 +105,13 @@ def dpm_parts(c: Values, dialect: Dialect) -> dict[str, Any]:
     if not algorithm.endswith("++"):
         refuse_flow(f"algorithm_type is {algorithm}", "dpmsolver++", c)
     return {
-        **solver_parts(c, dialect),
         "order": c["solver_order"],
         "algorithm": algorithm,
         "midpoint": c["solver_type"] != "heun",
         "lower_final": c["lower_order_final"],
     }
+
+
+def dpm_parts(c: Values, dialect: Dialect) -> dict[str, Any]:
+    """The parts of a DPM-Solver over a schedule's times."""
+    return {**solver_parts(c, dialect), **multistep_parts(c)}
