@@ -14,7 +14,6 @@ from refdiff.diffusion.samplers.catalogue import ENTRIES, IGNORED, NEUTRAL, READ
 from refdiff.diffusion.samplers.config import from_config, from_config_as, names
 from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddpm import Ddpm
-from refdiff.diffusion.samplers.deis import Deis
 from refdiff.diffusion.samplers.dialects import DIALECTS, MENDED, Difference, Mended
 from refdiff.diffusion.samplers.dpm_multistep import DpmMultistep
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
@@ -22,8 +21,6 @@ from refdiff.diffusion.samplers.euler import Euler
 from refdiff.diffusion.samplers.euler_ancestral import EulerAncestral
 from refdiff.diffusion.samplers.plan import Plan, Sampler
 from refdiff.diffusion.samplers.pndm import Pndm
-from refdiff.diffusion.samplers.sa_solver import SaSolver
-from refdiff.diffusion.samplers.unipc import UniPc
 
 __all__ = [
     "DIALECTS",
@@ -35,7 +32,6 @@ __all__ = [
     "AnySampler",
     "Ddim",
     "Ddpm",
-    "Deis",
     "Difference",
     "DpmMultistep",
     "Entry",
@@ -44,9 +40,7 @@ __all__ = [
     "Mended",
     "Plan",
     "Pndm",
-    "SaSolver",
     "Sampler",
-    "UniPc",
     "from_config",
     "from_config_as",
     "names",
