@@ -128,6 +128,7 @@ STOCHASTIC = (
     Drawn("kdpm2_a", 300, KARRAS),
     Drawn("dpm++_sde", 100, KARRAS),
     Drawn("dpm++", 200, KARRAS | {"algorithm_type": "sde-dpmsolver++"}),
+    Drawn("sa", 100, KARRAS),
     Drawn("cosine_dpm", 300, {"sigma_min": 0.01}),
     Drawn("unclip", 1000, {"clip_sample": False}),
     Drawn("score_sde_ve", 500, {"sigma_max": 50.0}),

@@ -45,7 +45,8 @@ class Claim(NamedTuple):
     def sampler(self, dialect="paper"):
         """The sampler with this config, over a schedule of many times."""
         entry = BY_NAME[self.name]
-        linear = {k: v for k, v in LINEAR.items() if k in entry.read}
+        read = entry.read
+        linear = {k: v for k, v in LINEAR.items() if k in read and read[k].accepts(v)}
         config = {"_class_name": entry.class_name, **linear, **self.config}
         return from_config(config, dialect, **self.options)
 
@@ -92,7 +93,7 @@ CLAIMS = (
     Claim("Heun, straight flow", "flow_heun", 2, where="end"),
     Claim("Euler, EDM's preconditioning", "edm_euler", 1),
     *(
-        Claim(f"DPM-Solver++({k}M), EDM's preconditioning", "edm_dpm", k, {"solver_order": k})
+        Claim(f"DPM-Solver++({k}M), EDM's preconditioning", "edm_dpm++", k, {"solver_order": k})
         for k in (1, 2, 3)
     ),
     *(

@@ -19,7 +19,6 @@ from refdiff.diffusion.samplers.config import (
     with_options,
 )
 from refdiff.diffusion.samplers.dialects import DIALECTS, Difference
-from refdiff.diffusion.samplers.dpm_fast import DpmFast
 from refdiff.diffusion.samplers.entry import AnySampler, Entry
 from refdiff.diffusion.samplers.mended import MENDED, Mended
 from refdiff.diffusion.samplers.plan import Plan, Sampler
@@ -33,7 +32,6 @@ __all__ = [
     "READ",
     "AnySampler",
     "Difference",
-    "DpmFast",
     "Entry",
     "Mended",
     "Plan",

@@ -205,8 +205,9 @@ def test_refusals(config, options, steps, word):
 def test_a_step_whose_corrector_is_disabled_stays_as_it_is_predicted():
     plan = from_config(UNIPC | {"disable_corrector": [2, 4]}).plan(8)
     assert [row.corrector for row in plan.rows] == [2, 3, 0, 3, 0, 3, 3, 0]
-    x, new, past = (np.full((1, 2), v) for v in (1.0, 2.0, 3.0))
-    left, changed = (corrected(Memory(plan.rows[i], x, (past,) * 2, None), x, new) for i in (2, 3))
+    start, x, new, past = (np.full((1, 2), v) for v in (0.5, 1.0, 2.0, 3.0))
+    memories = (Memory(plan.rows[i], start, (past,) * 2, None) for i in (2, 3))
+    left, changed = (corrected(memory, x, new) for memory in memories)
     assert left is x and not np.allclose(changed, x)
 
 
