@@ -78,7 +78,10 @@ PROBES = {
         "flow_euler", {"invert_sigmas": True}, {"invert_sigmas": False}
     ),
     "flow_heun: slopes": Probe("flow_heun"),
-    "euler, euler_a, lms: linspace times": Probe("euler", LINSPACE, TRAILING),
+    "euler, euler_a, lms, heun, kdpm2, kdpm2_a: linspace times": Probe("euler", LINSPACE, TRAILING),
+    "kdpm2, kdpm2_a: times of karras' sigmas where a step begins": Probe(
+        "kdpm2", KARRAS, {"use_karras_sigmas": False}
+    ),
     "euler: churn": Probe("euler", TRAILING, options={"s_churn": 10.0}),
     "euler: churn with v_prediction": Probe("euler", {**TRAILING, **V}, options={"s_churn": 10.0}),
     "dpm++, dpm++_inverse: the third order": Probe(

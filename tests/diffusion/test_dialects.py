@@ -11,7 +11,7 @@ OF_ROUNDING = {
     "ddpm: the posterior's variance",
     "ddpm, unclip: fixed_small_log",
     "flow_heun: slopes",
-    "euler, euler_a, lms: linspace times",
+    "euler, euler_a, lms, heun, kdpm2, kdpm2_a: linspace times",
     "euler_cfg_pp, res_multistep, dpm_fast, sample_adaptive: coefficients",
 }
 

@@ -108,9 +108,14 @@ DIALECTS = (
         "from the level of x to that of the next call",
     ),
     Difference(
-        "euler, euler_a, lms: linspace times",
+        "euler, euler_a, lms, heun, kdpm2, kdpm2_a: linspace times",
         "rounded to float32",
         "float64",
+    ),
+    Difference(
+        "kdpm2, kdpm2_a: times of karras' sigmas where a step begins",
+        "rounded to whole ones",
+        "as they are",
     ),
     Difference(
         "euler: churn",

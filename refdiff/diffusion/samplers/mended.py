@@ -19,9 +19,14 @@ MENDED = (
         "takes the root of what is not below 0: never NaN",
     ),
     Mended(
-        "euler_a: a step to a far smaller sigma",
-        "sigma_down^2 may round to below 0: NaN",
-        "sigma_down is then 0",
+        "euler_a, kdpm2_a: a step to a far smaller sigma",
+        "sigma_down^2 may round to 0 or below: NaN",
+        "sigma_down is then sigma_next^2 / sigma, as it is without rounding",
+    ),
+    Mended(
+        "heun, kdpm2, kdpm2_a, dpm++_sde: a run that starts at a second stage",
+        "takes it for a first stage, and gets out of step",
+        "ConfigError",
     ),
     Mended(
         "ddpm, ddim, lcm, tcd: epsilon at alpha_bar = 0",

@@ -21,5 +21,7 @@ def down_and_up(sigma: Array, sigma_next: Array, eta: float = 1.0) -> tuple[Arra
         return sigma_next, np.zeros_like(sigma_next)
     with np.errstate(invalid="ignore"):
         up = eta * np.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
-    # rounding may take this below 0 where sigma falls far in one step
-    return np.sqrt(np.maximum(sigma_next**2 - up**2, 0)), up
+    # rounding may take this to 0 or below where sigma falls far in one step
+    left = sigma_next**2 - up**2
+    exact = sigma_next * np.sqrt(1 - eta**2 + (eta * sigma_next / sigma) ** 2)
+    return np.where(left > 0, np.sqrt(np.maximum(left, 0)), exact), up
