@@ -52,7 +52,7 @@ def rounded_once() -> Iterator[None]:
 
 
 def gaps(class_name: str) -> tuple[list[float], list[float], int]:
-    """Of each compared run the gap as it is and with functions rounded once; and what is refused."""
+    """Of each compared run the gap as it is and with functions rounded once; how many refused."""
     plain: list[float] = []
     once: list[float] = []
     refused = 0
@@ -102,15 +102,16 @@ def main(folder: Path) -> None:
     lines = [
         "# How far samplers are from diffusers",
         "",
-        f"Written by `python -m tests.bench.sampler_accuracy docs` against diffusers "
-        f"{diffusers.__version__}, PyTorch {torch.__version__}. {DRAWS} configs drawn from all keys "
-        "of each class, whole runs of up to 24 steps in float32, the same model outputs and noise. "
-        "The gap is the largest difference in any row, relative to the row's largest number.",
+        "Written by `python -m tests.bench.sampler_accuracy docs` against diffusers "
+        f"{diffusers.__version__}, PyTorch {torch.__version__}. {DRAWS} configs drawn from all "
+        "keys of each class, whole runs of up to 24 steps in float32, the same model outputs and "
+        "noise. The gap is the largest difference in any row, relative to the row's largest "
+        "number.",
         "",
-        f"The last two columns count runs with a gap above {oracle.BOUND:.0e}: against diffusers as "
-        "it is, and with PyTorch's square roots, exps and logs rounded once. PyTorch's own are a "
-        "step of the last place off in every fifth, hundredth and twelfth float32, as the CPU has "
-        "it, and a steep schedule or the differences of a high-order solver magnify that.",
+        f"The last two columns count runs with a gap above {oracle.BOUND:.0e}: against diffusers "
+        "as it is, and with PyTorch's square roots, exps and logs rounded once. PyTorch's own are "
+        "a step of the last place off in every fifth, hundredth and twelfth float32, as the CPU "
+        "has it, and a steep schedule or the differences of a high-order solver magnify that.",
         "",
         "| class | compared | refused | median gap | 90 % | above | above, rounded once |",
         "|---|---|---|---|---|---|---|",
