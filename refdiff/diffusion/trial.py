@@ -5,6 +5,7 @@ of a plan only name the levels, and some samplers round them.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +30,12 @@ class Walk(NamedTuple):
     end: Array
 
 
-def said(prediction: str, x: Array, alpha: float, sigma: float, data: GaussianMixture) -> Array:
-    """What a perfect network of that kind says of x = alpha x0 + sigma eps. x [N,D] -> [N,D]"""
-    eps = data.eps(x, alpha, sigma)
-    # pure noise says nothing: the best guess is the mean
-    x0 = (x - sigma * eps) / alpha if alpha else np.broadcast_to(data.mean, x.shape)
+X0Of = Callable[[Array, float, float], Array]
+
+
+def said(prediction: str, x: Array, x0: Array, alpha: float, sigma: float) -> Array:
+    """What a network says that sees x0 in x = alpha x0 + sigma eps. x [N,D], x0 [N,D] -> [N,D]"""
+    eps = (x - alpha * x0) / sigma
     match prediction:
         case "epsilon":
             return eps
@@ -41,7 +43,24 @@ def said(prediction: str, x: Array, alpha: float, sigma: float, data: GaussianMi
             return x0
         case "v_prediction":
             return alpha * eps - sigma * x0
+        case "score":
+            return -eps / sigma
     return eps - x0  # the velocity of flow matching
+
+
+def best_guess(data: GaussianMixture) -> X0Of:
+    """What a perfect denoiser sees: E[x0 | x]; the mean, where x is nothing but noise."""
+    return lambda x, alpha, sigma: (
+        data.x0(x, alpha, sigma) if alpha else np.broadcast_to(data.mean, x.shape)
+    )
+
+
+def end_of_the_flow(data: GaussianMixture) -> X0Of:
+    """What a perfect consistency model sees (2303.01469): where the flow through x ends."""
+    far = 1e9  # x over alpha, where x is nothing but noise
+    return lambda x, alpha, sigma: (
+        data.flow(x / alpha, sigma / alpha, 0.0) if alpha else data.flow(far * x, far, 0.0)
+    )
 
 
 def walk(
@@ -51,8 +70,13 @@ def walk(
     starts: Array = STARTS,
     noise: Callable[[int], Array] | None = None,
     prediction: str = "epsilon",
+    x0_of: X0Of | None = None,
 ) -> Walk:
-    """From points of the first row's marginal to the end of the plan. starts [N,D] of N(0, 1)."""
+    """From points of the first row's marginal to the end of the plan. starts [N,D] of N(0, 1).
+
+    x0_of: what the network sees in x, `best_guess` unless given.
+    """
+    x0_of = x0_of or best_guess(data)
     alpha, sigma = sampler.level(plan, 0)
     x_in = alpha * data.mean + (alpha**2 + sigma**2) ** 0.5 * starts
     x = x_in / sampler.scale_input(plan, 0, np.ones_like(x_in))
@@ -62,7 +86,12 @@ def walk(
         x_in = sampler.scale_input(plan, i, x)
         sigmas.append(sigma / alpha if alpha else np.inf)
         ys.append(x_in / alpha if alpha else x_in)
-        out = said(prediction, x_in, alpha, sigma, data)
+        row, x0 = plan.rows[i], x0_of(x_in, alpha, sigma)
+        if hasattr(row, "c_skip"):  # a network F of EDM's, where x0 = c_skip x + c_out F
+            x0 = (x0 - row.c_skip * x) / row.c_out
+            out = x0 if prediction == "network" else said(prediction, x_in, x0, alpha, sigma)
+        else:
+            out = said(prediction, x_in, x0, alpha, sigma)
         z = noise(i) if noise is not None and sampler.needs_noise(plan, i) else None
         x, memory = sampler.step(plan, i, x, out, memory, z)
     return Walk(np.array(sigmas), ys, x)
@@ -73,6 +102,25 @@ def begins_a_step(row: Any) -> bool:
     return bool(getattr(row, "begins", True)) and getattr(row, "stage", 1) == 1
 
 
-def drawn(seed: int, shape: tuple[int, ...]) -> Callable[[int], Array]:
-    """Noise for each row by itself: the same whatever else is drawn."""
-    return lambda i: np.random.default_rng([seed, i]).standard_normal(shape)
+def drawn(seed: int, shape: tuple[int, ...], plan: Plan[Any]) -> Callable[[int], Array]:
+    """Noise for each row by itself or, where rows name intervals, of one Brownian path.
+
+    i -> [*shape]. Rows are to be asked for in their order.
+    """
+    if "noise_from" not in plan.names:
+        return lambda i: np.random.default_rng([seed, i]).standard_normal(shape)
+    ends = (plan.column("noise_from").tolist(), plan.column("noise_to").tolist())
+    levels, rng = sorted({*ends[0], *ends[1]}, reverse=True), np.random.default_rng(seed)
+    path = {levels[0]: np.zeros(shape)}
+
+    def increment(i: int) -> Array:
+        start, end = ends[0][i], ends[1][i]
+        for above, below in pairwise(levels):
+            if end <= below < min(path):
+                fall = (above - below) ** 0.5
+                path[below] = path[above] + fall * rng.standard_normal(shape)
+        for level in [v for v in path if v > start]:
+            del path[level]
+        return (path[end] - path[start]) / (start - end) ** 0.5
+
+    return increment

@@ -36,6 +36,8 @@ RANGES = {
     "timestep_scaling": st.floats(0.1, 20),
     "strength": st.floats(0.6, 1),
     "solver_order": st.integers(1, 3),
+    "predictor_order": st.integers(1, 4),
+    "corrector_order": st.integers(1, 4),
     "flow_shift": st.floats(0.5, 4),
     "lambda_min_clipped": st.one_of(st.just(-float("inf")), st.floats(-6, -1)),
     "mu": st.floats(-1, 2),
@@ -78,7 +80,7 @@ TOGETHER = {
 # keys that diffusers refuses without another
 ONLY_WITH = {"shift_terminal": "use_flow_sigmas"}
 # only refdiff has these options: tests of their own
-BEYOND_DIFFUSERS = {"spacing", "sigmas", "rho", "image_seq_len"}
+BEYOND_DIFFUSERS = {"spacing", "sigmas", "rho", "image_seq_len", "tau"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
 
 

@@ -225,17 +225,17 @@ def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
     return Run(scheduler.timesteps.numpy(), float(level), inputs, xs)
 
 
-def noised(scheduler, x0, eps, t, otherwise):
+def noised(scheduler, x0, eps, t):
     """x0 noised to time t by diffusers, whose flow matching has another name for it.
 
-    `otherwise` where a class noises nothing.
+    None where a class noises nothing.
     """
     x0, eps = torch.from_numpy(x0), torch.from_numpy(eps)
     if hasattr(scheduler, "add_noise") and "RePaint" not in type(scheduler).__name__:
         return scheduler.add_noise(x0, eps, t)
     if hasattr(scheduler, "scale_noise"):
         return scheduler.scale_noise(x0, t, eps)
-    return torch.from_numpy(otherwise)
+    return None
 
 
 def ours_shape(case):
@@ -324,7 +324,8 @@ def last_places(case, mine, **walk):
             exact = function(x)
             up = np.frexp(x)[0] * 2**20 % 2 < 1  # by x's own bits, so that equals stay equal
             there = np.nextafter(exact, np.where(up, np.inf, -np.inf), dtype=x.dtype)
-            return np.where(np.isfinite(exact) & (exact != 0) & (x != 0), there, exact)
+            rounded_at_all = np.isfinite(exact) & (exact != 0) & (x != 0)
+            return np.where(rounded_at_all, there, exact)
 
         return nudged
 

@@ -5,6 +5,7 @@ import dataclasses
 import diffusers
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*algorithm_type.* deprecated:FutureWarning"),
 ]
 drawn = settings(
-    max_examples=120,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
@@ -51,6 +52,7 @@ TOLD_ONLY = {
     "EDMDPMSolverMultistepScheduler": {"sigma"},
     "DEISMultistepScheduler": {"sigma", "sigma_next"},
     "UniPCMultistepScheduler": {"sigma", "sigma_next"},
+    "SASolverScheduler": {"sigma", "sigma_next"},
     "DDPMScheduler": {"log_small", "log_large"},
     "UnCLIPScheduler": {"log_small", "log_large"},
 }
@@ -64,6 +66,8 @@ TELLING = {
 # float32 steps that times may be off, if not one: torch's atan is one off in 4 % of cases, and two
 # when scaled into a lower binade
 TIME_STEPS = {"CosineDPMSolverMultistepScheduler": 2, "IPNDMScheduler": 2}
+# and that sigmas may be off: torch's power in float32 is two off in 1 % of cases
+SIGMA_STEPS = {"EDMDPMSolverMultistepScheduler": 2}
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -106,8 +110,9 @@ def test_whole_runs_agree(class_name):
             return
         if isinstance(mine, ConfigError) or not all(np.isfinite(x).all() for x in other.xs):
             return  # MENDED says where diffusers breaks
-        truth = our_run(case, np.float64)
-        assert disagreement(mine, other, truth, oracle.magnified(case, mine)) < 1
+        if oracle.run_gap(mine, other) > oracle.BOUND:  # is that the formula's own rounding?
+            truth = our_run(case, np.float64)
+            assert disagreement(mine, other, truth, oracle.magnified(case, mine)) < 1
         # sqrt(sigma^2 + 1) of a sigma that is itself a root: two roots, each a step off in torch
         assert oracle.ulps(mine.init_noise_sigma, other.init_noise_sigma) <= 2
         assert_plans_agree(case)
@@ -122,14 +127,22 @@ def assert_plans_agree(case):
     scheduler, (_, plan) = oracle.theirs(case), oracle.ours(case)
     if hasattr(scheduler, "sigmas") and "sigma" in plan.names:
         begun = [i for i, row in enumerate(plan.rows) if begins_a_step(row)]
-        assert oracle.ulps(plan.column("sigma")[begun], scheduler.sigmas.numpy()[begun]) <= 1
+        most = SIGMA_STEPS.get(case.config["_class_name"], 1)
+        assert oracle.ulps(plan.column("sigma")[begun], scheduler.sigmas.numpy()[begun]) <= most
     if not any(value is True for key, value in case.config.items() if key.startswith("use_")):
         most = TIME_STEPS.get(case.config["_class_name"], 1)
-        assert oracle.ulps(plan.timesteps, scheduler.timesteps.numpy()) <= most
+        mine, other = plan.timesteps, scheduler.timesteps.numpy()
+        # log(sigma) / 4 near 0, where it moves by many of its own steps with one of sigma's near 1
+        almost = np.max(np.abs(mine - other)) <= 2.0**-23
+        assert almost or oracle.ulps(mine, other) <= most
 
 
 # classes whose times follow a spacing of the training times: some take the key and never look
-SPACED = [c for c in CLASSES if hasattr(from_config({"_class_name": c}), "spacing")]
+SPACED = [
+    c
+    for c in CLASSES
+    if "timestep_spacing" in READ[c] and hasattr(from_config({"_class_name": c}), "spacing")
+]
 
 
 @pytest.mark.parametrize("class_name", SPACED)
@@ -214,13 +227,21 @@ def test_runs_from_the_middle_agree(class_name):
         t = scheduler.timesteps[start : start + 1].repeat(len(x0))
         if not hasattr(scheduler, "set_begin_index") and sum(scheduler.timesteps == t[0]) > 1:
             return  # it noises to the second of them
+        try:
+            theirs = oracle.noised(scheduler, x0, eps, t)
+        except IndexError:  # an offset that leads beyond the schedule
+            with pytest.raises(ConfigError):
+                sampler.add_noise(plan, start, x0, eps)
+            return
         mine = sampler.add_noise(plan, start, x0, eps)
-        theirs = oracle.noised(scheduler, x0, eps, t, mine)
+        theirs = torch.from_numpy(mine) if theirs is None else theirs
         assert oracle.gap(mine, theirs.numpy()) < 2e-6
         other = their_run(case, scheduler=scheduler, start=start, x=theirs)
         if not all(np.isfinite(x).all() for x in other.xs):
             return
         noised, mine = mine, our_run(case, start=start, x=mine)
+        if oracle.run_gap(mine, other) <= oracle.BOUND:
+            return
         truth = our_run(
             case,
             np.float64,

@@ -10,19 +10,24 @@ import numpy as np
 import pytest
 import torch
 
+from refdiff.diffusion.exact import gaussian
 from refdiff.diffusion.loop import sample
 from refdiff.diffusion.samplers import ENTRIES
 from refdiff.diffusion.samplers.catalogue import BY_NAME
 from refdiff.diffusion.samplers.pndm import Pndm
 from refdiff.diffusion.schedule import NoiseSchedule
-from refdiff.diffusion.trial import MIXTURE, drawn, walk
-from tests.diffusion.theory import CLAIMS, LINEAR, TRAILING, Claim, T, order
+from refdiff.diffusion.trial import MIXTURE, drawn, end_of_the_flow, walk
+from tests.diffusion.theory import CLAIMS, KARRAS, LINEAR, TRAILING, Claim, T, order, says
 
 # samplers of no order in this sense, each for its own reason
 UNORDERED = {
     "ddim_inverse": "walks to the noise: see test_ddim_inverse.py",
+    "dpm++_inverse": "walks to the noise: see test_solvers.py",
     "euler_cfg_pp": "is Euler under another guidance: see test_elsewhere.py",
 }
+
+
+UNDRAWN = {"repaint": "fills in a known picture: see test_repaint.py"}
 
 
 def is_deterministic(entry):
@@ -106,29 +111,47 @@ class Drawn(NamedTuple):
     steps: int
     config: dict = {}  # noqa: RUF012 - never written to
     options: dict = {}  # noqa: RUF012
+    consistent: bool = False  # asked with the exact consistency function
+
+    @property
+    def data(self):
+        """One Gaussian where the flow's end is asked for, which is known for it alone."""
+        return gaussian(MIXTURE.mean, 0.6) if self.consistent else MIXTURE
 
 
 POINTS = 100_000
+PLAIN = TRAILING | {"clip_sample": False}
 STOCHASTIC = (
-    Drawn("ddpm", 1000, TRAILING | {"clip_sample": False}),
-    Drawn("ddim", 1000, TRAILING | {"clip_sample": False}, {"eta": 1.0}),
+    Drawn("ddpm", 1000, PLAIN),
+    Drawn("ddim", 1000, PLAIN, {"eta": 1.0}),
     Drawn("euler_a", 1000, TRAILING),
+    Drawn("kdpm2_a", 300, KARRAS),
+    Drawn("dpm++_sde", 100, KARRAS),
+    Drawn("dpm++", 200, KARRAS | {"algorithm_type": "sde-dpmsolver++"}),
+    Drawn("cosine_dpm", 300, {"sigma_min": 0.01}),
+    Drawn("unclip", 1000, {"clip_sample": False}),
+    Drawn("score_sde_ve", 500, {"sigma_max": 50.0}),
+    Drawn("score_sde_vp", 1000),
+    Drawn("lcm", 4, {"prediction_type": "sample"}, consistent=True),
+    Drawn("tcd", 4, {"prediction_type": "sample"}, {"eta": 1.0}, consistent=True),
+    Drawn("consistency", 5, {"clip_denoised": False}, consistent=True),
+    Drawn("flow_lcm", 4, consistent=True),
 )
 
 
 def moments(case, points=POINTS):
     """How many standard errors mean and covariance of so many samples are off: [2], [2,2]"""
     sampler = Claim(case.name, case.name, 0, case.config, case.options).sampler()
-    plan, rng = sampler.plan(case.steps), np.random.default_rng(0)
+    plan, rng, data = sampler.plan(case.steps), np.random.default_rng(0), case.data
     alpha, sigma = sampler.level(plan, 0)
-    x = alpha * MIXTURE.sample(points, rng) + sigma * rng.standard_normal((points, 2))
-    starts = (x - alpha * MIXTURE.mean) / (alpha**2 + sigma**2) ** 0.5
-    prediction = getattr(sampler, "prediction", "flow")
-    done = walk(sampler, plan, MIXTURE, starts, drawn(1, x.shape), prediction)
-    off = done.end - MIXTURE.mean
+    x = alpha * data.sample(points, rng) + sigma * rng.standard_normal((points, 2))
+    starts = (x - alpha * data.mean) / (alpha**2 + sigma**2) ** 0.5
+    sees = end_of_the_flow(data) if case.consistent else None
+    done = walk(sampler, plan, data, starts, drawn(1, x.shape, plan), says(sampler), sees)
+    off = done.end - data.mean
     products = off[:, :, None] * off[:, None, :]
     of_mean = off.mean(0) / (off.std(0) / points**0.5)
-    of_covariance = (products.mean(0) - MIXTURE.covariance) / (products.std(0) / points**0.5)
+    of_covariance = (products.mean(0) - data.covariance) / (products.std(0) / points**0.5)
     return of_mean, of_covariance
 
 
@@ -137,6 +160,11 @@ def test_samples_are_those_of_the_data(case):
     """Mean and covariance of 10^5 samples lie within five standard errors of the data's."""
     of_mean, of_covariance = moments(case)
     assert np.all(np.abs(of_mean) < 5) and np.all(np.abs(of_covariance) < 5)
+
+
+def test_every_stochastic_sampler_is_drawn():
+    drawn_names = {case.name for case in STOCHASTIC} | UNDRAWN.keys()
+    assert {entry.name for entry in ENTRIES if not is_deterministic(entry)} <= drawn_names
 
 
 def test_samples_of_too_few_steps_are_noticed():

@@ -42,7 +42,7 @@ def speaking(sampler):
 
 
 NOISY = (
-    *("ddpm", "unclip", "repaint", "euler_a", "kdpm2_a", "dpm++_sde", "cosine_dpm"),
+    *("ddpm", "unclip", "repaint", "euler_a", "kdpm2_a", "dpm++_sde", "cosine_dpm", "sa"),
     *("lcm", "tcd", "consistency", "score_sde_ve", "score_sde_vp"),
 )
 

@@ -13,7 +13,10 @@ import numpy as np
 
 from refdiff.diffusion.samplers import from_config
 from refdiff.diffusion.samplers.catalogue import BY_NAME
+from refdiff.diffusion.samplers.denoisers import Normalised
 from refdiff.diffusion.samplers.flow import StraightFlow
+from refdiff.diffusion.samplers.ipndm import Ipndm
+from refdiff.diffusion.samplers.score_sde_ve import ScoreSdeVe
 from refdiff.diffusion.trial import MIXTURE, STARTS, begins_a_step, walk
 
 T = 4096
@@ -37,6 +40,7 @@ class Claim(NamedTuple):
     config: dict[str, Any] = {}  # noqa: RUF012 - never written to
     options: dict[str, Any] = {}  # noqa: RUF012
     where: str = "last"
+    finer: int = 1  # times as many steps, where the order only shows then
 
     def sampler(self, dialect="paper"):
         """The sampler with this config, over a schedule of many times."""
@@ -79,18 +83,58 @@ CLAIMS = (
         )
         for k in (2, 3)
     ),
+    *(
+        Claim(f"DPM-Solver++({k}S)", "dpm++_single", k, {**KARRAS, "solver_order": k})
+        for k in (1, 2, 3)
+    ),
     Claim("DPM-Solver++(2M), heun", "dpm++", 2, {**KARRAS, "solver_type": "heun"}),
     Claim("Euler, straight flow", "flow_euler", 1, where="end"),
+    Claim("Heun, straight flow", "flow_heun", 2, where="end"),
+    Claim("Euler, EDM's preconditioning", "edm_euler", 1),
+    Claim("DPM-Solver++(2M), EDM's preconditioning", "edm_dpm++", 2, {"lower_order_final": False}),
+    *(
+        Claim(f"Linear multistep, order {k}", "lms", k, KARRAS, {"order": k}, finer=1 + k // 4)
+        for k in (1, 2, 3, 4)
+    ),
+    *(Claim(f"DEIS-{k}", "deis", k, {**KARRAS, "solver_order": k}) for k in (1, 2, 3)),
+    *(
+        Claim(f"UniPC-{k}, {b}", "unipc", k + 1, {**KARRAS, "solver_order": k, "solver_type": b})
+        for k in (1, 2, 3)
+        for b in ("bh1", "bh2")
+    ),
+    Claim(
+        "UniPC-2 of eps",
+        "unipc",
+        3,
+        {**KARRAS, "predict_x0": False, "final_sigmas_type": "sigma_min"},
+    ),
+    Claim("IPNDM", "ipndm", 2, {"num_train_timesteps": 20_000}, where="end", finer=32),
 )
+
+
+def says(sampler):
+    """What the sampler's model predicts."""
+    if isinstance(sampler, Ipndm):
+        return "v_prediction"
+    if isinstance(sampler, StraightFlow):
+        return "flow_prediction"
+    if isinstance(sampler, ScoreSdeVe):
+        return "score"
+    if isinstance(sampler, Normalised):
+        return "network"
+    return getattr(sampler, "prediction", "epsilon")
 
 
 def error(claim, steps):
     """Distance from the exact flow, in one run; and the calls of the model."""
     sampler = claim.sampler()
     plan = sampler.plan(steps)
-    done = walk(sampler, plan, prediction=getattr(sampler, "prediction", "flow"))
+    done = walk(sampler, plan, prediction=says(sampler))
     if claim.where == "end" and isinstance(sampler, StraightFlow):
         exact, found = MIXTURE.straight_flow(STARTS, 1.0, 0.0), done.end
+    elif claim.where == "end" and done.sigmas[0] == np.inf:  # from pure noise, far out as well
+        far = 1e6
+        exact, found = MIXTURE.flow(MIXTURE.mean + far * STARTS, far, 0.0), done.end
     elif claim.where == "end":
         end = float(sampler.schedule.sigmas[0])
         exact, found = MIXTURE.flow(done.ys[0], done.sigmas[0], end), done.end
@@ -106,5 +150,6 @@ def error(claim, steps):
 
 def order(claim, steps=STEPS):
     """Slope of the error over four halvings of the step, and the errors."""
-    errors = [error(claim, 4 * n if claim.where == "quarter" else n) for n in steps]
+    factor = 4 if claim.where == "quarter" else claim.finer
+    errors = [error(claim, factor * n) for n in steps]
     return -float(np.polyfit(np.log(steps), np.log(errors), 1)[0]), errors

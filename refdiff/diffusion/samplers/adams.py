@@ -26,6 +26,11 @@ class Steps(NamedTuple):
     end: Levels
     past: Levels
 
+    @property
+    def h(self) -> Array:
+        """The steps' lengths in lambda: -> [rows]"""
+        return self.end.lambda_ - self.start.lambda_
+
 
 @dataclass(frozen=True)
 class Adams(Stochastic, Solver, ABC):
@@ -44,9 +49,10 @@ class Adams(Stochastic, Solver, ABC):
     def orders(self, rows: int) -> tuple[Orders, Orders]:
         """How many values each row predicts and corrects with: -> [rows] each"""
 
-    @abstractmethod
     def end(self, sigma: Array) -> float:
-        """Where the path ends that has these sigmas before. sigma [rows]"""
+        """The schedule's smallest sigma, or the last of those spaced by themselves. sigma [rows]"""
+        spaced = self.respacing is None and self.flow_shift is None
+        return float(self.schedule.sigmas[0] if spaced else sigma[-1])
 
     @abstractmethod
     def linear(self, steps: Steps) -> tuple[Array, Array]:

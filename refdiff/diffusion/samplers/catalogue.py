@@ -35,6 +35,7 @@ from refdiff.diffusion.samplers import (
     pndm,
     repaint,
     res_multistep,
+    sa_solver,
     score_sde_ve,
     score_sde_vp,
     tcd,
@@ -65,8 +66,6 @@ ENTRIES: tuple[Entry, ...] = (
     dpm_fast.ENTRY,
     unclip.ENTRY,
     dpm_multistep.ENTRY,
-    dpm_singlestep.ENTRY,
-    dpm_inverse.ENTRY,
     flow_euler.ENTRY,
     flow_heun.ENTRY,
     flow_lcm.ENTRY,
@@ -78,6 +77,9 @@ ENTRIES: tuple[Entry, ...] = (
     score_sde_vp.ENTRY,
     cosine_dpm.ENTRY,
     lms.ENTRY,
+    dpm_singlestep.ENTRY,
+    dpm_inverse.ENTRY,
+    sa_solver.ENTRY,
 )
 BY_NAME = {entry.name: entry for entry in ENTRIES}
 BY_CLASS = {entry.class_name: entry for entry in ENTRIES}

@@ -1,7 +1,7 @@
 """DEIS: the flow in rho = std / alpha, eps as a polynomial of log(rho) (2204.13902, section 3).
 
-With y = x / alpha the flow is dy = eps drho (eq. 11), and with eps replaced by the polynomial in
-log(rho) through its last values at rho_0 = rho_s, rho_1, ... (eqs. 14 and 15, "log rho"),
+With y = x / alpha the flow is dy = eps drho and with eps replaced by the polynomial in
+log(rho) through its last values at rho_0 = rho_s, rho_1, ... ("log rho"),
 
     x_t = alpha_t (x_s / alpha_s + sum_j C_j eps_j)
     C_j = integral of prod_{m != j} log(rho / rho_m) / log(rho_j / rho_m) from rho_s to rho_t
@@ -67,11 +67,6 @@ class Deis(Adams):
         """Rises with the rows so far and falls at the end; no corrector: -> [rows] each"""
         short = self.lower_final and rows < 15
         return orders(rows, self.order, short=short, euler=short), np.zeros(rows, int)
-
-    def end(self, sigma: Array) -> float:
-        """The schedule's smallest sigma, or the last of those that are spaced by themselves."""
-        spaced = self.respacing is None and self.flow_shift is None
-        return float(self.schedule.sigmas[0] if spaced else sigma[-1])
 
     def linear(self, steps: Steps) -> tuple[Array, Array]:
         """alpha_t / alpha_s, and no noise: -> [rows] each"""

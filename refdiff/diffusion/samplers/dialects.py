@@ -123,7 +123,7 @@ DIALECTS = (
         "x0 of x_hat with sigma_hat",
     ),
     Difference(
-        "dpm++, dpm++_inverse: the third order",
+        "dpm++, dpm++_inverse, edm_dpm++: the third order",
         "the second derivative counts half, which leaves a method of second order",
         "it counts whole: third order",
     ),
@@ -148,17 +148,7 @@ DIALECTS = (
         "as many times as steps",
     ),
     Difference(
-        "dpm++_inverse: whole times that come twice",
-        "dropped, but not their sigmas: the way up ends short of the noise",
-        "karras times stay fractional, no row is dropped",
-    ),
-    Difference(
-        "dpm++_inverse: flow sigmas",
-        "fall, as if to sample",
-        "rise",
-    ),
-    Difference(
-        "deis, unipc: times of sigmas that are spaced by themselves",
+        "deis, unipc, sa: times of sigmas that are spaced by themselves",
         "whole: rounded with karras, else truncated",
         "fractional, as sigma has them",
     ),
@@ -179,9 +169,34 @@ DIALECTS = (
         "each level once",
     ),
     Difference(
-        "cosine_dpm: one step with exponential sigmas",
+        "cosine_dpm, edm_dpm++: one step with exponential sigmas",
         "starts at sigma_min",
         "starts at sigma_max",
+    ),
+    Difference(
+        "dpm++_inverse: whole times that come twice",
+        "dropped, but not their sigmas: the way up ends short of the noise",
+        "karras times stay fractional, no row is dropped",
+    ),
+    Difference(
+        "dpm++_inverse: flow sigmas",
+        "fall, as if to sample",
+        "rise",
+    ),
+    Difference(
+        "sa: two values of x0",
+        "weighted as if e^(c (lambda - lambda_t)) were 1 in the second one's integral",
+        "weighted by the integrals",
+    ),
+    Difference(
+        "sa: noising a picture, to start in the middle",
+        "to the schedule's level at the row's whole time, wherever the row's sigma lies",
+        "to the row's sigma",
+    ),
+    Difference(
+        "sa: trailing spacing below lambda_min_clipped",
+        "T / steps apart, and so fewer times than steps",
+        "as many times as steps",
     ),
 )
 
@@ -285,7 +300,8 @@ MENDED = (
         "starts afresh at any row",
     ),
     Mended(
-        "dpm++, dpm++_inverse: a last step of no length (karras and the like to sigma_min, or up)",
+        "dpm++, dpm++_inverse, edm_dpm++: a last step of no length (sigmas spaced by themselves, "
+        "to sigma_min or up)",
         "0 / 0 with heun or third order",
         "x stays as it is",
     ),
@@ -293,6 +309,11 @@ MENDED = (
         "dpm++: third order of sde-dpmsolver",
         "UnboundLocalError at the third step",
         "ConfigError",
+    ),
+    Mended(
+        "edm_dpm++: third order of sde-dpmsolver++",
+        "AssertionError at the third step, for want of noise",
+        "ConfigError; on paper a step like the others",
     ),
     Mended(
         "dpm++, dpm++_single, dpm++_inverse: variance_type learned, learned_range",
@@ -310,22 +331,7 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "dpm++_single: thresholding with dpmsolver",
-        "RuntimeError: reads alpha at no time",
-        "ConfigError",
-    ),
-    Mended(
-        "dpm++_inverse: sde-dpmsolver, sde-dpmsolver++",
-        "NaN: the root of a negative variance",
-        "ConfigError",
-    ),
-    Mended(
-        "dpm++_inverse: a first time that comes twice",
-        "begins at the second, and ends in an IndexError",
-        "begins at the first",
-    ),
-    Mended(
-        "deis, unipc: flow sigmas beside another spacing of sigma, but for unipc's karras",
+        "deis, unipc, sa: flow sigmas beside another spacing of sigma, but for unipc's karras",
         "NaN, or a path that is neither",
         "ConfigError",
     ),
@@ -370,12 +376,12 @@ MENDED = (
         "such a row adds no noise and no difference",
     ),
     Mended(
-        "consistency, score_sde_ve, cosine_dpm: sigma_min not below sigma_max",
+        "consistency, score_sde_ve, cosine_dpm, edm_dpm++: sigma_min not below sigma_max",
         "runs, to NaN or upwards",
         "ConfigError",
     ),
     Mended(
-        "score_sde_ve, score_sde_vp, cosine_dpm: more steps than num_train_timesteps",
+        "score_sde_ve, score_sde_vp, cosine_dpm, edm_dpm++: more steps than num_train_timesteps",
         "runs",
         "ConfigError, as for every other sampler",
     ),
@@ -383,5 +389,36 @@ MENDED = (
         "score_sde_ve, score_sde_vp: the last step's noise",
         "step_pred gives out x with noise and without; ScoreSdeVePipeline takes the latter",
         "the last row adds none",
+    ),
+    Mended(
+        "dpm++_single: thresholding with dpmsolver",
+        "RuntimeError: reads alpha at no time",
+        "ConfigError",
+    ),
+    Mended(
+        "dpm++_inverse: sde-dpmsolver, sde-dpmsolver++",
+        "NaN: the root of a negative variance",
+        "ConfigError",
+    ),
+    Mended(
+        "dpm++_inverse: a first time that comes twice",
+        "begins at the second, and ends in an IndexError",
+        "begins at the first",
+    ),
+    Mended(
+        "sa: noise_prediction with thresholding",
+        "RuntimeError: reads all times' levels for one",
+        "ConfigError",
+    ),
+    Mended(
+        "sa: variance_type learned, learned_range with epsilon",
+        "RuntimeError: draws noise for twice the channels",
+        "ConfigError",
+    ),
+    Mended(
+        "sa: starting in the middle where leading spacing's offset leads beyond the schedule",
+        "IndexError",
+        "ConfigError",
+        "#10003",
     ),
 )

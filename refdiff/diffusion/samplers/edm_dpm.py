@@ -67,8 +67,8 @@ class EdmDpm(Multistep, Stochastic, Normalised):
         sde = self.algorithm == "sde-dpmsolver++"
         if sde and self.order == 3 and self.dialect == "diffusers":
             raise ConfigError(
-                "sde-dpmsolver++ is to be of third order with EDM's sigmas, which diffusers gives no "
-                "noise, expected first or second: set solver_order to 2"
+                "sde-dpmsolver++ is to be of third order with EDM's sigmas, where diffusers has no "
+                "noise to add, expected first or second: set solver_order to 2"
             )
 
     def init_noise_sigma(self, plan: Plan[EdmDpmRow]) -> float:

@@ -84,6 +84,14 @@ def solver_parts(c: Values, dialect: Dialect) -> dict[str, Any]:
     }
 
 
+def refuse_flow(found: str, wanted: str, c: Values) -> None:
+    """Raise ConfigError if the model says the flow's velocity to a solver that thinks of eps."""
+    if c["prediction_type"] == "flow_prediction":
+        raise ConfigError(
+            f"{found} with flow_prediction, expected a solver that thinks of x0: set it to {wanted}"
+        )
+
+
 def multistep_parts(c: Values) -> dict[str, Any]:
     """The choices of a DPM-Solver. Raises ConfigError for choices that do not go together."""
     algorithm, zero = c["algorithm_type"], c.get("final_sigmas_type") == "zero"
@@ -94,11 +102,8 @@ def multistep_parts(c: Values) -> dict[str, Any]:
         )
     if algorithm == "deis":  # another class's word, which stands for this class's default
         algorithm = "dpmsolver++"
-    if not algorithm.endswith("++") and c["prediction_type"] == "flow_prediction":
-        raise ConfigError(
-            f"algorithm_type is {algorithm} with flow_prediction, expected a solver that thinks "
-            "of x0: set it to dpmsolver++"
-        )
+    if not algorithm.endswith("++"):
+        refuse_flow(f"algorithm_type is {algorithm}", "dpmsolver++", c)
     return {
         "order": c["solver_order"],
         "algorithm": algorithm,

@@ -10,7 +10,7 @@ from refdiff.diffusion.samplers.adams_step import AdamsRow
 from refdiff.diffusion.samplers.correction import keep
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import Key, Values, choice, flag, integer
-from refdiff.diffusion.samplers.solver_keys import MU
+from refdiff.diffusion.samplers.solver_keys import MU, refuse_flow
 from refdiff.diffusion.samplers.unipc_path import UniPcPath, path_keys, path_parts
 from refdiff.diffusion.samplers.unipc_weights import exponential, places, weights
 from refdiff.diffusion.schedule import MAX_STEPS
@@ -59,6 +59,10 @@ class UniPc(UniPcPath, Adams):
         left = np.isin(row, [rows - 1, *self.uncorrected])
         return order, np.where(left, 0, order + 1)
 
+    def end(self, sigma: Array) -> float:
+        """0, or as with the other methods. sigma [rows]"""
+        return 0.0 if self.final == "zero" else super().end(sigma)
+
     def linear(self, steps: Steps) -> tuple[Array, Array]:
         """of_x, and no noise: -> [rows] each"""
         return exponential(steps, self.algorithm).of_x, np.zeros(len(steps.t))
@@ -92,11 +96,8 @@ def _build(c: Values, dialect: Dialect) -> UniPc:
             "predict_x0 is false with final_sigmas_type zero, expected sigma_min, as eps is "
             "undefined at sigma 0: set it so, or predict_x0 to true"
         )
-    if not data and c["prediction_type"] == "flow_prediction":
-        raise ConfigError(
-            "predict_x0 is false with flow_prediction, expected a solver that thinks of x0: set "
-            "predict_x0 to true"
-        )
+    if not data:
+        refuse_flow("predict_x0 is false", "true", c)
     parts = path_parts(c, dialect)
     if not data:  # thresholding is for predict_x0 only
         parts["correction"] = keep

@@ -57,13 +57,6 @@ class UniPcPath(Solver):
             sigma[0] -= 1e-6 if abs(sigma[0] - 1) < 1e-6 else 0
         return self.asked(sigma * T), sigma
 
-    def end(self, sigma: Array) -> float:
-        """0, the schedule's smallest sigma, or the last of those spaced by themselves."""
-        if self.final == "zero":
-            return 0.0
-        spaced = self.respacing is None and self.flow_shift is None
-        return float(self.schedule.sigmas[0] if spaced else sigma[-1])
-
 
 def path_keys() -> dict[str, Key]:
     """What is read of the path, beside the schedule, prediction and thresholding."""

@@ -1,13 +1,13 @@
-"""UniPC's weights: each of its orders meets the Taylor series of the exact step (2302.04867).
+"""UniPC's weights: its steps match the exact one's Taylor series (2302.04867, eqs. 5 to 9).
 
 With h = lambda_t - lambda_s, r_j = (lambda_j - lambda_s) / h the places of the values m_j beside
 m_0 (r = 1 is that of m_t), D_j = (m_j - m_0) / r_j, and g, scale of `lambdas`, a step is
 
-    x_t = of_x x_s - scale [(e^g - 1) m_0 + B(g) sum_j a_j D_j]        (eqs. 3 and 8)
+    x_t = of_x x_s - scale [(e^g - 1) m_0 + B(g) sum_j a_j D_j]
 
 where a solves R(r) a = b: R_kj = r_j^(k-1), b_k = k! phi_k / B(g), phi_1 = (e^g - 1) / g - 1,
 phi_(k+1) = phi_k / g - 1 / (k+1)!. B is g ("bh1") or e^g - 1 ("bh2"), which matters with a single
-r_j only, where a = 1/2 stands for the solution (section 3.1).
+r_j only, where a = 1/2 stands for the solution.
 """
 
 from typing import NamedTuple
@@ -31,15 +31,13 @@ class Exponential(NamedTuple):
 
 def exponential(steps: Steps, algorithm: str) -> Exponential:
     """of_x, scale, g and e^g - 1 of "dpmsolver++" (x0) or "dpmsolver" (eps): -> [rows] each"""
-    h = steps.end.lambda_ - steps.start.lambda_
-    of_x, scale, g, _ = ALGORITHMS[algorithm](steps.end, steps.start, h)
+    of_x, scale, g, _ = ALGORITHMS[algorithm](steps.end, steps.start, steps.h)
     return Exponential(of_x, scale, g, rounded.expm1(g))
 
 
 def places(steps: Steps) -> Array:
     """r_j of the values before m_0: -> [values - 1,rows]"""
-    h = steps.end.lambda_ - steps.start.lambda_
-    return (steps.past.lambda_[1:] - steps.start.lambda_) / h
+    return (steps.past.lambda_[1:] - steps.start.lambda_) / steps.h
 
 
 def weights(part: Exponential, r: Array, bh2: bool) -> Array:
