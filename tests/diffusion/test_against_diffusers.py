@@ -66,6 +66,8 @@ TELLING = {
 # float32 steps that times may be off, if not one: torch's atan is one off in 4 % of cases, and two
 # when scaled into a lower binade
 TIME_STEPS = {"CosineDPMSolverMultistepScheduler": 2, "IPNDMScheduler": 2}
+# and that sigmas may be off: torch's power in float32 is two off in 1 % of cases
+SIGMA_STEPS = {"EDMDPMSolverMultistepScheduler": 2}
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -125,14 +127,22 @@ def assert_plans_agree(case):
     scheduler, (_, plan) = oracle.theirs(case), oracle.ours(case)
     if hasattr(scheduler, "sigmas") and "sigma" in plan.names:
         begun = [i for i, row in enumerate(plan.rows) if begins_a_step(row)]
-        assert oracle.ulps(plan.column("sigma")[begun], scheduler.sigmas.numpy()[begun]) <= 1
+        most = SIGMA_STEPS.get(case.config["_class_name"], 1)
+        assert oracle.ulps(plan.column("sigma")[begun], scheduler.sigmas.numpy()[begun]) <= most
     if not any(value is True for key, value in case.config.items() if key.startswith("use_")):
         most = TIME_STEPS.get(case.config["_class_name"], 1)
-        assert oracle.ulps(plan.timesteps, scheduler.timesteps.numpy()) <= most
+        mine, other = plan.timesteps, scheduler.timesteps.numpy()
+        # log(sigma) / 4 near 0, where it moves by many of its own steps with one of sigma's near 1
+        almost = np.max(np.abs(mine - other)) <= 2.0**-23
+        assert almost or oracle.ulps(mine, other) <= most
 
 
 # classes whose times follow a spacing of the training times: some take the key and never look
-SPACED = [c for c in CLASSES if hasattr(from_config({"_class_name": c}), "spacing")]
+SPACED = [
+    c
+    for c in CLASSES
+    if "timestep_spacing" in READ[c] and hasattr(from_config({"_class_name": c}), "spacing")
+]
 
 
 @pytest.mark.parametrize("class_name", SPACED)

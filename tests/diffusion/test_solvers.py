@@ -18,6 +18,7 @@ from tests.diffusion.gaussian import MEAN, SCHEDULE, SPREAD, best_eps
 DPM = {"_class_name": "DPMSolverMultistepScheduler"}
 SINGLE = {"_class_name": "DPMSolverSinglestepScheduler"}
 INVERSE = {"_class_name": "DPMSolverMultistepInverseScheduler", "algorithm_type": "dpmsolver"}
+EDM = {"_class_name": "EDMDPMSolverMultistepScheduler"}
 STEPS = (79, 157, 313)  # the last row, where the error is taken, begins a step of any order
 
 
@@ -172,6 +173,23 @@ def test_a_last_step_of_no_length_leaves_x_as_it_is(algorithm, dialect, spaced):
     np.testing.assert_allclose(sampler.step(plan, 19, x, out, (past,))[0], x, rtol=1e-12)
 
 
+@pytest.mark.parametrize("algorithm", ["dpmsolver++", "sde-dpmsolver++"])
+@pytest.mark.parametrize("curve", ["karras", "exponential"])
+@pytest.mark.parametrize("rho", [3.0, 7.0, 5.5])
+def test_a_last_step_at_sigma_min_hardly_moves_x(algorithm, curve, rho):
+    """Whether or not rounding has taken the last sigma to sigma_min itself."""
+    config = EDM | {"algorithm_type": algorithm, "solver_type": "heun", "rho": rho}
+    for dialect, precision in (("diffusers", np.float32), ("paper", np.float64)):
+        h = 16 * np.finfo(precision).eps  # of two powers and their bases
+        close = 4 * 0.002 * (2 * h) ** 0.5 + 4 * h  # four spreads of the SDE's noise, and a step
+        sampler = from_config(
+            config | {"sigma_schedule": curve, "final_sigmas_type": "sigma_min"}, dialect
+        )
+        plan = sampler.plan(20)
+        x, out, past, z = (np.random.default_rng(k).normal(size=(1, 2, 3, 4)) for k in range(4))
+        np.testing.assert_allclose(sampler.step(plan, 19, x, out, (past,), z)[0], x, atol=close)
+
+
 @pytest.mark.parametrize(
     ("config", "options", "steps", "word"),
     [
@@ -214,6 +232,10 @@ def test_a_last_step_of_no_length_leaves_x_as_it_is(algorithm, dialect, spaced):
             "thresholding",
         ),
         (INVERSE | {"algorithm_type": "sde-dpmsolver++"}, {}, 5, "backwards"),
+        (EDM | {"algorithm_type": "deis"}, {}, 5, "sigma_min"),
+        (EDM | {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}, {}, 5, "third order"),
+        (EDM | {"sigma_min": 2, "sigma_max": 1}, {}, 5, "exchange"),
+        (EDM | {"num_train_timesteps": 10}, {}, 11, "steps"),
     ],
 )
 def test_refusals(config, options, steps, word):

@@ -128,7 +128,7 @@ DIALECTS = (
         "x0 of x_hat with sigma_hat",
     ),
     Difference(
-        "dpm++, dpm++_inverse: the third order",
+        "dpm++, dpm++_inverse, edm_dpm++: the third order",
         "the second derivative counts half, which leaves a method of second order",
         "it counts whole: third order",
     ),
@@ -174,7 +174,7 @@ DIALECTS = (
         "each level once",
     ),
     Difference(
-        "cosine_dpm: one step with exponential sigmas",
+        "cosine_dpm, edm_dpm++: one step with exponential sigmas",
         "starts at sigma_min",
         "starts at sigma_max",
     ),

@@ -107,9 +107,15 @@ MENDED = (
         "starts afresh at any row",
     ),
     Mended(
-        "dpm++, dpm++_inverse: a last step of no length (karras and the like to sigma_min, or up)",
+        "dpm++, dpm++_inverse, edm_dpm++: a last step of no length (sigmas spaced by themselves, "
+        "to sigma_min or up)",
         "0 / 0 with heun or third order",
         "x stays as it is",
+    ),
+    Mended(
+        "edm_dpm++: third order of sde-dpmsolver++",
+        "AssertionError at the third step, for want of noise",
+        "ConfigError; on paper a step like the others",
     ),
     Mended(
         "dpm++: third order of sde-dpmsolver",
@@ -177,12 +183,12 @@ MENDED = (
         "such a row adds no noise and no difference",
     ),
     Mended(
-        "consistency, score_sde_ve, cosine_dpm: sigma_min not below sigma_max",
+        "consistency, score_sde_ve, cosine_dpm, edm_euler, edm_dpm++: sigma_min not below sigma_max",
         "runs, to NaN or upwards",
         "ConfigError",
     ),
     Mended(
-        "score_sde_ve, score_sde_vp, cosine_dpm: more steps than num_train_timesteps",
+        "score_sde_ve, score_sde_vp, cosine_dpm, edm_dpm++: more steps than num_train_timesteps",
         "runs",
         "ConfigError, as for every other sampler",
     ),
