@@ -92,7 +92,6 @@ CLAIMS = (
     Claim("Euler, straight flow", "flow_euler", 1, where="end"),
     Claim("Heun, straight flow", "flow_heun", 2, where="end"),
     Claim("Euler, EDM's preconditioning", "edm_euler", 1),
-    Claim("DPM-Solver++(2M), EDM's preconditioning", "edm_dpm++", 2, {"lower_order_final": False}),
     *(
         Claim(f"DPM-Solver++({k}M), EDM's preconditioning", "edm_dpm++", k, {"solver_order": k})
         for k in (1, 2, 3)

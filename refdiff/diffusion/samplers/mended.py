@@ -183,7 +183,8 @@ MENDED = (
         "such a row adds no noise and no difference",
     ),
     Mended(
-        "consistency, score_sde_ve, cosine_dpm, edm_euler, edm_dpm++: sigma_min not below sigma_max",
+        "consistency, score_sde_ve, cosine_dpm, edm_euler, edm_dpm++: sigma_min not below "
+        "sigma_max",
         "runs, to NaN or upwards",
         "ConfigError",
     ),
