@@ -280,6 +280,16 @@ def ulps(a, b):
     return int(np.max(np.abs(a - b), initial=0))
 
 
+def same_times(plan, other, most=1):
+    """Whether times agree to so many float32 steps, those inside a step as respaced ones do."""
+    mine = plan.timesteps
+    begun = np.array([begins_a_step(row) for row in plan.rows])
+    # log(sigma) / 4 near 0 moves by many of its own steps with one of sigma's near 1
+    almost = np.max(np.abs(mine - other)[begun]) <= 2.0**-23
+    close = np.allclose(mine, other, rtol=2.0**-20, atol=1e-6)  # see run_gap
+    return close and (almost or ulps(mine[begun], other[begun]) <= most)
+
+
 def run_gap(mine, other):
     """The largest gap in any row; inf where rows differ in number or times in their rounding.
 
