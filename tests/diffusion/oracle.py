@@ -94,12 +94,16 @@ def ours(case, dialect="diffusers"):
 
 
 class Run(NamedTuple):
-    """What a run showed: times, starting level, what the model saw, what each row gave."""
+    """What a run showed: times, starting level, what the model saw, what each row gave.
+
+    by: the plan, or diffusers' scheduler.
+    """
 
     timesteps: np.ndarray
     init_noise_sigma: float
     inputs: list
     xs: list
+    by: object = None
 
 
 class Draws:
@@ -222,7 +226,7 @@ def their_run(case, dtype=np.float32, scheduler=None, start=0, x=None):
                 extra["prev_timestep"] = later[0] if len(later) else None
             x = scheduler.step(torch.from_numpy(draws.out(i, shape)), t, x, **extra).prev_sample
             xs.append(x.numpy())
-    return Run(scheduler.timesteps.numpy(), float(level), inputs, xs)
+    return Run(scheduler.timesteps.numpy(), float(level), inputs, xs, scheduler)
 
 
 def noised(scheduler, x0, eps, t):
@@ -257,7 +261,7 @@ def our_run(case, dtype=np.float32, dialect="diffusers", sampler=None, edit=None
         z = draws.noise(i) if sampler.needs_noise(plan, i) else None
         x, memory = sampler.step(plan, i, x, out, memory, z)
         xs.append(x)
-    return Run(plan.timesteps, sampler.init_noise_sigma(plan), inputs, xs)
+    return Run(plan.timesteps, sampler.init_noise_sigma(plan), inputs, xs, plan)
 
 
 def first_stage(plan, i):

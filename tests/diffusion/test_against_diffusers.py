@@ -6,7 +6,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from refdiff.diffusion.samplers import NEUTRAL, READ, from_config, from_config_as
@@ -31,6 +31,7 @@ pytestmark = [
 ]
 drawn = settings(
     max_examples=100,
+    phases=[Phase.generate],  # a failing config is short enough as it is drawn
     deadline=None,
     derandomize=True,
     database=None,
@@ -69,8 +70,14 @@ TELLING = {
 # float32 steps that times may be off, if not one: torch's atan is one off in 4 % of cases, and two
 # when scaled into a lower binade
 TIME_STEPS = {"CosineDPMSolverMultistepScheduler": 2, "IPNDMScheduler": 2}
-# and that sigmas may be off: torch's power in float32 is two off in 1 % of cases
-SIGMA_STEPS = {"EDMDPMSolverMultistepScheduler": 2}
+# and that sigmas may be off: torch's power in float32 is two off in 1 % of cases, and its exp is one
+# off of a linspace that is rounded itself
+SIGMA_STEPS = {
+    "EDMDPMSolverMultistepScheduler": 2,
+    "EDMEulerScheduler": 2,
+    "CosineDPMSolverMultistepScheduler": 2,
+    "EulerDiscreteScheduler": 2,
+}
 SD15 = {
     "_class_name": "PNDMScheduler",
     "_diffusers_version": "0.6.0",
@@ -118,16 +125,15 @@ def test_whole_runs_agree(class_name):
             assert disagreement(mine, other, truth, oracle.magnified(case, mine)) < 1
         # sqrt(sigma^2 + 1) of a sigma that is itself a root: two roots, each a step off in torch
         assert oracle.ulps(mine.init_noise_sigma, other.init_noise_sigma) <= 2
-        assert_plans_agree(case)
+        assert_plans_agree(case, other.by, mine.by)
         compared.append(case)
 
     check()
     assert len(compared) >= 60
 
 
-def assert_plans_agree(case):
+def assert_plans_agree(case, scheduler, plan):
     """Sigmas at the rows' beginnings, and times but for respaced ones, to one float32 step."""
-    scheduler, (_, plan) = oracle.theirs(case), oracle.ours(case)
     if hasattr(scheduler, "sigmas") and "sigma" in plan.names:
         begun = [i for i, row in enumerate(plan.rows) if begins_a_step(row)]
         most = SIGMA_STEPS.get(case.config["_class_name"], 1)
