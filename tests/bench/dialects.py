@@ -43,7 +43,7 @@ THIRD = {"solver_order": 3, "lower_order_final": False}
 NOT_RUN = {
     "flow_heun: churn": "refused on paper",
     "repaint: where a climb leads": "needs a known picture: tests/diffusion/test_repaint.py",
-    "cosine_dpm: one step with exponential sigmas": "of one step: tests/diffusion/test_singular.py",
+    "cosine_dpm, edm_dpm++: one step with exponential sigmas": "of one step: test_singular.py",
     "dpm++_inverse: whole times that come twice": "walks to the noise: test_solvers.py",
     "dpm++_inverse: flow sigmas": "walks to the noise: test_solvers.py",
     "sa: noising a picture, to start in the middle": "not of a step: tests/diffusion/test_adams.py",
@@ -84,7 +84,7 @@ PROBES = {
     ),
     "euler: churn": Probe("euler", TRAILING, options={"s_churn": 10.0}),
     "euler: churn with v_prediction": Probe("euler", {**TRAILING, **V}, options={"s_churn": 10.0}),
-    "dpm++, dpm++_inverse: the third order": Probe(
+    "dpm++, dpm++_inverse, edm_dpm++: the third order": Probe(
         "dpm++", {**KARRAS, **THIRD}, {"solver_order": 2}
     ),
     "dpm++, dpm++_single: the third order of sde-dpmsolver++ (single: by heun)": Probe(

@@ -80,7 +80,7 @@ TOGETHER = {
 # keys that diffusers refuses without another
 ONLY_WITH = {"shift_terminal": "use_flow_sigmas"}
 # only refdiff has these options: tests of their own
-BEYOND_DIFFUSERS = {"spacing", "sigmas", "rho", "image_seq_len", "tau"}
+BEYOND_DIFFUSERS = {"spacing", "sigmas", "rho", "image_seq_len", "tau", "denoised"}
 FEWEST_STEPS = {"PNDMScheduler": 4}
 
 

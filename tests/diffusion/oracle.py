@@ -84,7 +84,8 @@ def ours(case, dialect="diffusers"):
         # torch's vectorised sqrt is not correctly rounded, and the rescaling magnifies that:
         # test_schedule.py bounds the difference of the tables, here both start from the same
         # of the class that refuses nothing else that the config may say
-        betas = diffusers.DDPMScheduler.from_config(config).betas.tolist()
+        whole = {k: spec.default for k, spec in BY_CLASS[config["_class_name"]].read.items()}
+        betas = diffusers.DDPMScheduler.from_config(whole | config).betas.tolist()
         config = config | {"trained_betas": betas, "rescale_betas_zero_snr": False}
     if config["_class_name"] == "IPNDMScheduler" and dialect == "diffusers":
         # likewise torch's sin, which near 1 the complement alpha magnifies: see test_ipndm.py

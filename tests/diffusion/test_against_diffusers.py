@@ -70,8 +70,8 @@ TELLING = {
 # float32 steps that times may be off, if not one: torch's atan is one off in 4 % of cases, and two
 # when scaled into a lower binade
 TIME_STEPS = {"CosineDPMSolverMultistepScheduler": 2, "IPNDMScheduler": 2}
-# and that sigmas may be off: torch's power in float32 is two off in 1 % of cases, and its exp is one
-# off of a linspace that is rounded itself
+# and that sigmas may be off: torch's power in float32 is two off in 1 % of cases, and its exp one
+# off at times, of a linspace that is rounded itself
 SIGMA_STEPS = {
     "EDMDPMSolverMultistepScheduler": 2,
     "EDMEulerScheduler": 2,

@@ -1,6 +1,5 @@
 """What from_config accepts and what it refuses, and plans of its samplers."""
 
-import dataclasses
 import time
 
 import numpy as np
@@ -57,10 +56,10 @@ def test_sdxls_config_loads_and_becomes_any_other():
     assert isinstance(from_config(SDXL), Euler)
     for name in names():
         sampler = from_config_as(fitting(SDXL, BY_NAME[name].class_name), name)
-        for key, value in (("spacing", "leading"), ("offset", 1), ("prediction", "epsilon")):
-            if key in {field.name for field in dataclasses.fields(sampler)}:
-                assert getattr(sampler, key) == value
-        assert len(sampler.plan(20)) in (20, 29, 21, 40)
+        assert getattr(sampler, "prediction", "epsilon") == "epsilon"
+        if "timestep_spacing" in BY_NAME[name].read and hasattr(sampler, "spacing"):
+            assert (sampler.spacing, sampler.offset) == ("leading", 1)
+        assert len(sampler.plan(20)) in (20, 29, 21, 39, 40)
     assert from_config_as(SDXL, "ddim").final < 1  # set_alpha_to_one travels with the config
 
 
@@ -220,7 +219,7 @@ def test_any_json_gives_a_plan_or_a_config_error(class_name, config, steps):
 @pytest.mark.parametrize("steps", [0, -1, 1001, 2.0, True, "20", None])
 def test_impossible_numbers_of_steps(name, steps):
     with pytest.raises(ConfigError, match="steps"):
-        from_config_as(fitting(SDXL, BY_NAME[name].class_name), name).plan(steps)
+        from_config_as(fitting(FITS_ALL, BY_NAME[name].class_name), name).plan(steps)
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim", "ddim_inverse", "pndm"])

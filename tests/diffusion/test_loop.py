@@ -42,7 +42,17 @@ def speaking(sampler):
 
 
 NOISY = (
-    *("ddpm", "unclip", "repaint", "euler_a", "kdpm2_a", "dpm++_sde", "cosine_dpm", "sa"),
+    *(
+        "ddpm",
+        "unclip",
+        "repaint",
+        "euler_a",
+        "kdpm2_a",
+        "dpm++_sde",
+        "cosine_dpm",
+        "sa",
+        "flow_lcm",
+    ),
     *("lcm", "tcd", "consistency", "score_sde_ve", "score_sde_vp"),
 )
 
@@ -120,7 +130,7 @@ def test_runge_kutta_stages_need_those_before():
 def test_missing_or_misshapen_noise_is_refused(name, noise):
     sampler = made(name)
     with pytest.raises(ShapeError, match="noise"):
-        sampler.step(sampler.plan(5), 0, latents(), latents(1), None, noise)
+        list(sample(speaking(sampler), sampler, sampler.plan(5), latents(), lambda i: noise))
 
 
 def test_a_model_that_changes_the_shape_is_refused():

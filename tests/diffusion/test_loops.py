@@ -87,6 +87,14 @@ def draws(loop, plan):
     return lambda row: stream.normal(loop.shape)
 
 
+def told(loop, plan, i):
+    """The time that the model is told in row i: of score networks the loops tell u, not sigma."""
+    if loop.class_name != "ScoreSdeVeScheduler":
+        return plan.rows[i].t
+    each = len(plan) // loop.steps
+    return np.linspace(1, loop.config["sampling_eps"], loop.steps)[i // each]
+
+
 def walk(loop, edit=lambda plan: plan):
     """The sample at the loop's end."""
     sampler = from_config(loop.config, **loop.options)
@@ -101,7 +109,7 @@ def walk(loop, edit=lambda plan: plan):
         x = shown if loop.scaled == "kept" else x
         drawn = sampler.needs_noise(plan, i) or loop.class_name in DRAWS_ALWAYS
         z = draw(plan.rows[i]) if drawn else None
-        x, memory = sampler.step(plan, i, x, model(shown, plan.rows[i].t), memory, z)
+        x, memory = sampler.step(plan, i, x, model(shown, told(loop, plan, i)), memory, z)
     return x
 
 

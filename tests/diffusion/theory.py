@@ -112,7 +112,7 @@ CLAIMS = (
         3,
         {**KARRAS, "predict_x0": False, "final_sigmas_type": "sigma_min"},
     ),
-    Claim("IPNDM", "ipndm", 2, {"num_train_timesteps": 20_000}, where="end", finer=32),
+    Claim("IPNDM", "ipndm", 2, {"num_train_timesteps": 40_000}, where="end", finer=64),
 )
 
 

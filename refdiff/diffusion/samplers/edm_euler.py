@@ -56,6 +56,7 @@ class EdmEulerRow(NamedTuple):
 class EdmEuler(Churned, Normalised):
     """Euler as EDM has it. The last sigma is 0, or sigma_min again."""
 
+    T: int = 1000
     prediction: str = "epsilon"
     sigma_min: float = 0.002
     sigma_max: float = 80.0
@@ -75,7 +76,7 @@ class EdmEuler(Churned, Normalised):
 
     def plan(self, steps: int) -> Plan[EdmEulerRow]:
         """One row a step."""
-        check_steps(steps, MAX_STEPS)
+        check_steps(steps, self.T)
         sigma = edm_sigmas(
             steps, self.sigma_min, self.sigma_max, self.rho, self.spacing, self.dialect
         )
@@ -125,6 +126,7 @@ def edm_sigmas(
 def _build(c: Values, dialect: Dialect) -> EdmEuler:
     return EdmEuler(
         **{key: c[key] for key in ("sigma_min", "sigma_max", "sigma_data", "rho")},
+        T=c["num_train_timesteps"],
         prediction=c["prediction_type"],
         spacing=c["sigma_schedule"],
         final=c["final_sigmas_type"],

@@ -189,7 +189,8 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
-        "score_sde_ve, score_sde_vp, cosine_dpm, edm_dpm++: more steps than num_train_timesteps",
+        "score_sde_ve, score_sde_vp, cosine_dpm, edm_euler, edm_dpm++: more steps than "
+        "num_train_timesteps",
         "runs",
         "ConfigError, as for every other sampler",
     ),

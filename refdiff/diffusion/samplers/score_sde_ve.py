@@ -21,7 +21,7 @@ from refdiff.diffusion import rounded
 from refdiff.diffusion.samplers.denoisers import check_range
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import OneOutput
-from refdiff.diffusion.samplers.keys import Values, integer, number
+from refdiff.diffusion.samplers.keys import Values, flag, integer, number
 from refdiff.diffusion.samplers.levels import given_noise, with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.timesteps import check_steps
@@ -41,7 +41,10 @@ class VeRow(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreSdeVe(OneOutput):
-    """Predictor-corrector sampling of a score network."""
+    """Predictor-corrector sampling of a score network.
+
+    denoised: the last row adds no noise, as ScoreSdeVePipeline has it; step_pred itself adds some.
+    """
 
     T: int = 2000
     snr: float = 0.15
@@ -50,6 +53,7 @@ class ScoreSdeVe(OneOutput):
     sampling_eps: float = 1e-5
     correct_steps: int = 1
     dialect: Dialect = "diffusers"
+    denoised: bool = True
 
     def __post_init__(self) -> None:
         check_range(self.sigma_min, self.sigma_max)
@@ -61,9 +65,7 @@ class ScoreSdeVe(OneOutput):
         low, high = np.log(self.sigma_min), np.log(self.sigma_max)
         levels = rounded.exp(ramp(low, high, steps, self.dialect))
         k = np.arange(steps)[::-1]
-        if (
-            self.dialect == "diffusers"
-        ):  # a late end leads to some levels twice, and not to the last
+        if self.dialect == "diffusers":  # a late end leads to some levels twice, others never
             k = (u * (steps - 1)).astype(np.int64)
         sigma, below = levels[k], np.where(k == 0, 0, levels[k - 1])
         std = np.sqrt(sigma**2 - below**2)
@@ -71,14 +73,14 @@ class ScoreSdeVe(OneOutput):
         growth = float(one(self.sigma_max / self.sigma_min)) ** u.astype(np.float64)
         each = self.correct_steps + 1
         predicts = np.arange(steps * each) % each == each - 1
-        last = np.arange(steps * each) == steps * each - 1
+        quiet = (np.arange(steps * each) == steps * each - 1) & self.denoised
         return tabulate(
             VeRow,
             t=np.repeat(one(self.sigma_min) * growth.astype(u.dtype), each),
             sigma=np.repeat(sigma, each),
             role=["predict" if p else "correct" for p in predicts],
             of_score=np.where(predicts, np.repeat(std**2, each), 0),
-            noise_std=np.where(predicts & ~last, np.repeat(std, each), 0),
+            noise_std=np.where(predicts & ~quiet, np.repeat(std, each), 0),
         )
 
     def init_noise_sigma(self, plan: Plan[VeRow]) -> float:
@@ -98,8 +100,8 @@ class ScoreSdeVe(OneOutput):
         return 1.0, plan.rows[i].sigma
 
     def needs_noise(self, plan: Plan[VeRow], i: int) -> bool:
-        """All rows do but the last."""
-        return i < len(plan) - 1
+        """All rows do, but a last one that leaves x denoised."""
+        return i < len(plan) - 1 or plan.rows[i].noise_std > 0
 
     def step(
         self,
@@ -129,7 +131,9 @@ def mean_norm(x: Array) -> float:
 
 def _build(c: Values, dialect: Dialect) -> ScoreSdeVe:
     ends = c["sigma_min"], c["sigma_max"], c["sampling_eps"]
-    return ScoreSdeVe(c["num_train_timesteps"], c["snr"], *ends, c["correct_steps"], dialect)
+    return ScoreSdeVe(
+        c["num_train_timesteps"], c["snr"], *ends, c["correct_steps"], dialect, c["denoised"]
+    )
 
 
 ENTRY = Entry(
@@ -146,4 +150,5 @@ ENTRY = Entry(
         "sampling_eps": number(1e-5, 0, 1, least=True),
         "correct_steps": integer(1, 0, 100),
     },
+    options={"denoised": flag(True)},
 )
