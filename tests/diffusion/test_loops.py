@@ -88,11 +88,15 @@ def draws(loop, plan):
 
 
 def told(loop, plan, i):
-    """The time that the model is told in row i: of score networks the loops tell u, not sigma."""
+    """The time that the model is told in row i.
+
+    The loop of ScoreSdeVe sets sigmas before times, and so tells the first levels of 2000 steps.
+    """
     if loop.class_name != "ScoreSdeVeScheduler":
         return plan.rows[i].t
+    whole = from_config(loop.config).plan(loop.config["num_train_timesteps"])
     each = len(plan) // loop.steps
-    return np.linspace(1, loop.config["sampling_eps"], loop.steps)[i // each]
+    return whole.rows[i // each * each].t
 
 
 def walk(loop, edit=lambda plan: plan):
