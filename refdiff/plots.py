@@ -14,7 +14,11 @@ SCALE = 2  # drawn so many times too large and shrunk: smooth lines
 WIDTH, HEIGHT = 560, 380  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 34, 44
 INK, FAINT = "#222222", "#dddddd"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b")
+COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b"),
+    *("#9467bd", "#bcbd22", "#ff9896", "#17becf", "#7f7f7f", "#2ca02c", "#e377c2", "#1f3a93"),
+)
+MOST_INSIDE, BESIDE = 5, 215  # labels in the frame; room for more of them on its right
 
 Numbers = NDArray[np.float64]
 
@@ -98,6 +102,9 @@ class _Frame:
         self.canvas, self.panel = canvas, panel
         self.left, self.top = corner[0] + LEFT, corner[1] + TOP
         self.right, self.bottom = corner[0] + WIDTH - RIGHT, corner[1] + HEIGHT - BOTTOM
+        self.beside = sum(bool(line.label) for line in panel.lines) > MOST_INSIDE
+        if self.beside:
+            self.right -= BESIDE
         xs = np.concatenate([line.x for line in panel.lines])
         ys = np.concatenate([line.y for line in panel.lines])
         self.x = _Axis(xs, panel.x_log, self.left, self.right)
@@ -132,12 +139,15 @@ class _Frame:
             self.canvas.ellipse(corners, fill=colour)
 
     def legend(self) -> None:
-        """Labels below each other, in that corner of the four where the fewest points lie."""
+        """Labels below each other: in the emptiest corner of the frame, or beside it if many."""
         coloured = zip(self.panel.lines, cycle(COLOURS), strict=False)
         named = [(line, colour) for line, colour in coloured if line.label]
         right, low = min(((r, b) for r in (True, False) for b in (False, True)), key=self.crowd)
+        if self.beside:
+            right, low = False, False
         at = self.bottom - 15 * len(named) + 3 if low else self.top + 12
         edge, side = (self.right, -1) if right else (self.left, 1)
+        edge = self.right if self.beside else edge
         for line, colour in named:
             self.line([(edge + side * 26, at), (edge + side * 8, at)], colour, 3)
             self.text((edge + side * 32, at), line.label, "rm" if right else "lm")

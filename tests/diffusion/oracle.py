@@ -38,8 +38,10 @@ def roots_rounded_once():
     power = torch.Tensor.__pow__
 
     def once(x, exponent):
-        root = isinstance(exponent, float) and exponent == 0.5
-        return torch.as_tensor(np.sqrt(x.numpy())) if root else power(x, exponent)
+        if not (isinstance(exponent, float) and exponent == 0.5):
+            return power(x, exponent)
+        with np.errstate(invalid="ignore"):  # torch gives NaN in silence
+            return torch.as_tensor(np.sqrt(x.numpy()))
 
     with mock.patch.object(torch.Tensor, "__pow__", once):
         yield

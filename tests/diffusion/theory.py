@@ -91,11 +91,8 @@ CLAIMS = (
     Claim("DPM-Solver++(2M), heun", "dpm++", 2, {**KARRAS, "solver_type": "heun"}),
     Claim("Euler, straight flow", "flow_euler", 1, where="end"),
     Claim("Heun, straight flow", "flow_heun", 2, where="end"),
-    Claim("Euler, EDM's preconditioning", "edm_euler", 1),
-    *(
-        Claim(f"DPM-Solver++({k}M), EDM's preconditioning", "edm_dpm++", k, {"solver_order": k})
-        for k in (1, 2, 3)
-    ),
+    Claim("Euler, EDM", "edm_euler", 1),
+    *(Claim(f"DPM-Solver++({k}M), EDM", "edm_dpm++", k, {"solver_order": k}) for k in (1, 2, 3)),
     *(
         Claim(f"Linear multistep, order {k}", "lms", k, KARRAS, {"order": k}, finer=1 + k // 4)
         for k in (1, 2, 3, 4)
