@@ -71,17 +71,18 @@ def walk(
     noise: Callable[[int], Array] | None = None,
     prediction: str = "epsilon",
     x0_of: X0Of | None = None,
+    start: int = 0,
 ) -> Walk:
-    """From points of the first row's marginal to the end of the plan. starts [N,D] of N(0, 1).
+    """From points of row `start`'s marginal to the end of the plan. starts [N,D] of N(0, 1).
 
     x0_of: what the network sees in x, `best_guess` unless given.
     """
     x0_of = x0_of or best_guess(data)
-    alpha, sigma = sampler.level(plan, 0)
+    alpha, sigma = sampler.level(plan, start)
     x_in = alpha * data.mean + (alpha**2 + sigma**2) ** 0.5 * starts
-    x = x_in / sampler.scale_input(plan, 0, np.ones_like(x_in))
+    x = x_in / sampler.scale_input(plan, start, np.ones_like(x_in))
     sigmas, ys, memory = [], [], None
-    for i in range(len(plan)):
+    for i in range(start, len(plan)):
         alpha, sigma = sampler.level(plan, i)
         x_in = sampler.scale_input(plan, i, x)
         sigmas.append(sigma / alpha if alpha else np.inf)
