@@ -8,6 +8,7 @@ one process; ratios are of medians, with the range over rounds.
 """
 
 import contextlib
+import inspect
 import statistics
 import time
 import warnings
@@ -57,6 +58,8 @@ def their_steps(case: Case) -> Callable[[], Any]:
     outs = [torch.from_numpy(draws.out(i, shape)) for i in range(len(times))]
     start = torch.from_numpy(draws.start()) * getattr(scheduler, "init_noise_sigma", 1.0)
     remembered = oracle.Remembered(draws, len(times))
+    extra = oracle.arguments(scheduler.step, case)
+    takes_next = "prev_timestep" in inspect.signature(scheduler.step).parameters
 
     def work() -> None:
         x = start
@@ -65,7 +68,9 @@ def their_steps(case: Case) -> Callable[[], Any]:
                 row["i"] = i
                 if hasattr(scheduler, "scale_model_input"):
                     scheduler.scale_model_input(x, t)
-                x = scheduler.step(outs[i], t, x).prev_sample
+                if takes_next:
+                    extra["prev_timestep"] = times[i + 1] if i + 1 < len(times) else None
+                x = scheduler.step(outs[i], t, x, **extra).prev_sample
 
     return work
 
