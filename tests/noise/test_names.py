@@ -65,7 +65,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name)[:30])
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name)[:30].partition(" at 0x")[0])
 def test_a_hostile_name_is_refused(name):
     with pytest.raises(ConfigError) as error:
         noise.from_name(name, 0)
