@@ -134,7 +134,7 @@ def existing_folder(path: str | os.PathLike[str]) -> Path:
 
 def _own_class(path: Path) -> str:
     """The class in a component's configuration; transformers calls it by its model_type."""
-    config = read_json(path, ConfigError, infinities=True)
+    config = read_json(path, ConfigError, infinities=path.name == "scheduler_config.json")
     if "_class_name" not in config and config.get("model_type") == "clip_text_model":
         return "CLIPTextModel"
     name = config.get("_class_name")
