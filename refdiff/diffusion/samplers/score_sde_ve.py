@@ -41,10 +41,7 @@ class VeRow(NamedTuple):
 
 @dataclass(frozen=True)
 class ScoreSdeVe(OneOutput):
-    """Predictor-corrector sampling of a score network.
-
-    denoised: the last row adds no noise, as ScoreSdeVePipeline has it; step_pred itself adds some.
-    """
+    """denoised: the last row adds no noise, as in ScoreSdeVePipeline; step_pred adds some."""
 
     T: int = 2000
     snr: float = 0.15
@@ -130,10 +127,8 @@ def mean_norm(x: Array) -> float:
 
 
 def _build(c: Values, dialect: Dialect) -> ScoreSdeVe:
-    ends = c["sigma_min"], c["sigma_max"], c["sampling_eps"]
-    return ScoreSdeVe(
-        c["num_train_timesteps"], c["snr"], *ends, c["correct_steps"], dialect, c["denoised"]
-    )
+    parts = {key: value for key, value in c.items() if key != "num_train_timesteps"}
+    return ScoreSdeVe(c["num_train_timesteps"], **parts, dialect=dialect)
 
 
 ENTRY = Entry(
