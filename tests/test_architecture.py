@@ -145,3 +145,10 @@ def test_importing_is_cheap_and_needs_no_framework() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_files_fit_a_sitting(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if "ENTRY = Entry(" in p.read_text()], ids=lambda p: p.stem
+)
+def test_a_sampler_fits_a_screen_or_three(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 150
