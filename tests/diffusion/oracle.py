@@ -355,7 +355,21 @@ def last_places(case, mine, **walk):
 
 def magnified(case, mine, **walk):
     """What the formula itself makes of the rounding of the plan's roots, exps and logs."""
-    return max(root_of_rounding(case), last_places(case, mine, **walk))
+    return max(root_of_rounding(case), last_places(case, mine, **walk), torchs_roots(case, **walk))
+
+
+def torchs_roots(case, start=0, x=None):
+    """How far diffusers' own run moves when torch's roots are rounded once, in its steps too."""
+
+    def walk():
+        scheduler = theirs(case)
+        begin(scheduler, start)
+        noised = None if x is None else torch.from_numpy(x)
+        return their_run(case, scheduler=scheduler, start=start, x=noised)
+
+    plain = walk()
+    with roots_rounded_once():
+        return run_gap(walk(), plain)
 
 
 BOUND = 2e-6
