@@ -18,26 +18,35 @@ def configurations() -> str:
         "Every key of a configuration is read, must have its neutral value, or has no numeric "
         "effect. Any other key, and any other value, is refused by name.",
     ]
-    for name, read, neutral, ignored in classes():
-        pages += ["", f"## {name}", "", *keys("read", read), "", *keys("neutral", neutral), ""]
+    for name, read, options, neutral, ignored in classes():
+        pages += ["", f"## {name}", "", *keys("read", read), ""]
+        if options:
+            pages += [*keys("given beside the file", options), ""]
+        pages += [*keys("neutral", neutral), ""]
         pages += [f"Without effect: {', '.join(f'`{key}`' for key in sorted(ignored))}."]
     return "\n".join(pages) + "\n"
 
 
-def classes() -> Iterator[tuple[str, dict[str, str], dict[str, str], Iterable[str]]]:
-    """Of each class its name, what its keys may be, their neutral values, and the rest."""
+Rows = Mapping[str, str]
+
+
+def classes() -> Iterator[tuple[str, Rows, Rows, Rows, Iterable[str]]]:
+    """Of each class its name, what keys and options may be, neutral values, and the rest."""
     for table in (unet.TABLE, unet_unconditional.TABLE, vae.TABLE, clip.TABLE):
         says = {k: f"{key.kind.says}; {key.default!r} if absent" for k, key in table.read.items()}
         neutral = {key: " or ".join(map(repr, values)) for key, values in table.neutral.items()}
-        yield table.class_name, says, neutral, table.ignored
-    for name in sorted(samplers.READ):
-        read = samplers.READ[name]
-        says = {k: f"{key.expected}; {key.default!r} if absent" for k, key in read.items()}
+        yield table.class_name, says, {}, neutral, table.ignored
+    for entry in sorted(samplers.ENTRIES, key=lambda entry: entry.class_name):
+        name = entry.class_name
         neutral = {key: repr(value) for key, value in samplers.NEUTRAL[name].items()}
-        yield name, says, neutral, samplers.IGNORED[name]
+        says, options = (
+            {k: f"{key.expected}; {key.default!r} if absent" for k, key in table.items()}
+            for table in (entry.read, entry.options)
+        )
+        yield name, says, options, neutral, samplers.IGNORED[name]
 
 
-def keys(title: str, rows: Mapping[str, str]) -> list[str]:
+def keys(title: str, rows: Rows) -> list[str]:
     """A table of keys and what they may be."""
     cells = [f"| `{key}` | {says.replace('|', '/')} |" for key, says in rows.items()]
     return [f"| key {title} | value |", "|---|---|", *cells]

@@ -73,6 +73,8 @@ DRAWN_ELSEWHERE = {
 }
 # made by oracle.options, for they have x's shape
 PICTURES = {"original_image", "mask"}
+# drawn with the number of steps
+TIMES = {"timesteps"}
 # what may be true at once after all
 TOGETHER = {
     "UniPCMultistepScheduler": [{"use_karras_sigmas": True, "use_flow_sigmas": True}],
@@ -139,12 +141,18 @@ def cases(draw, class_name):
     shape = draw(SHAPES)
     if "learned" in (config.get("variance_type") or ""):
         shape = (shape[0], 3, *shape[2:])  # diffusers' solvers take the first three channels
-    beyond = BEYOND_DIFFUSERS | PICTURES
+    beyond = BEYOND_DIFFUSERS | PICTURES | TIMES
     options = {k: value(k, s) for k, s in entry.options.items() if k not in beyond}
-    return Case(
-        config,
-        draw(st.integers(FEWEST_STEPS.get(class_name, 1), 24)),
-        shape,
-        draw(st.integers(0, 2**16)),
-        draw(st.fixed_dictionaries({}, optional=options)),
-    )
+    steps = draw(st.integers(FEWEST_STEPS.get(class_name, 1), 24))
+    chosen = draw(st.fixed_dictionaries({}, optional=options))
+    respaced = any(v is True for k, v in config.items() if k.startswith("use_"))
+    if (
+        "timesteps" in entry.options
+        and not respaced
+        and draw(st.sampled_from([True, False, False]))
+    ):
+        T = config["num_train_timesteps"]
+        times = st.lists(st.integers(0, T - 1), min_size=steps, max_size=steps, unique=True)
+        chosen.pop("strength", None)  # refused with it
+        chosen["timesteps"] = sorted(draw(times), reverse=True)
+    return Case(config, steps, shape, draw(st.integers(0, 2**16)), chosen)

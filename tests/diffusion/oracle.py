@@ -51,7 +51,8 @@ def theirs(case):
     """diffusers' scheduler, its times set."""
     with roots_rounded_once():
         scheduler = made(case.config)
-        scheduler.set_timesteps(case.steps, **arguments(scheduler.set_timesteps, case))
+        steps = None if "timesteps" in case.options else case.steps
+        scheduler.set_timesteps(steps, **arguments(scheduler.set_timesteps, case))
     begin(scheduler, 0)
     return scheduler
 

@@ -9,7 +9,7 @@ from diffusers.schedulers.scheduling_utils import AysSchedules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refdiff.diffusion.samplers import from_config_as
+from refdiff.diffusion.samplers import ENTRIES, from_config, from_config_as, with_options
 from refdiff.diffusion.samplers.ddim import Ddim
 from refdiff.diffusion.samplers.ddpm import Ddpm
 from refdiff.diffusion.samplers.pndm import Pndm
@@ -232,3 +232,42 @@ def test_pndm_without_runge_kutta_is_plms():
     for i, row in enumerate(plan.rows):
         mine, memory = sampler.step(plan, i, mine, eps(mine, row.t), memory)
     np.testing.assert_allclose(mine, x, rtol=1e-10, atol=1e-10)
+
+
+TIMED = [e for e in ENTRIES if "timesteps" in e.options]
+
+
+@pytest.mark.parametrize("entry", TIMED, ids=lambda e: e.name)
+def test_given_times_are_the_plan(entry):
+    """And no other number of steps, no time beyond the schedule, nothing that does not fall."""
+    config = {"_class_name": entry.class_name, "num_train_timesteps": 60}
+    times = [50, 31, 30, 7]
+    plan = from_config(config, timesteps=times).plan(4)
+    if entry.name == "consistency":  # counts from sigma_max up, and tells the model log(sigma)
+        whole = from_config(config).plan(60).timesteps
+        assert plan.timesteps.tolist() == whole[times[::-1]].tolist()
+    elif entry.name == "heun":
+        assert plan.timesteps.tolist() == [50, 31, 31, 30, 30, 7, 7]
+    else:
+        assert plan.timesteps.tolist() == times
+    for steps, wrong in ((5, times), (4, [60, *times[1:]])):
+        with pytest.raises(ConfigError, match="below 60"):
+            from_config(config, timesteps=wrong).plan(steps)
+    for wrong in ([], [3, 3], [3, 5], [3, -1], [2.5], [True], "31", 7):
+        with pytest.raises(ConfigError, match="falling integers"):
+            from_config(config, timesteps=wrong)
+
+
+@pytest.mark.parametrize("entry", TIMED, ids=lambda e: e.name)
+def test_times_are_given_once(entry):
+    """Beside what leads to times of its own they are refused."""
+    rivals = [{k: True} for k in entry.read if k.startswith("use_") and "dynamic" not in k]
+    rivals += [
+        {k: v} for k, v in {"spacing": "quad", "strength": 0.5}.items() if k in entry.options
+    ]
+    if "timestep_type" in entry.read:
+        rivals.append({"timestep_type": "continuous", "prediction_type": "v_prediction"})
+    for rival in rivals:
+        given = {**rival, "timesteps": [9, 4]}
+        with pytest.raises(ConfigError, match=r"timesteps .*given"):
+            with_options({"_class_name": entry.class_name}, given).plan(2)

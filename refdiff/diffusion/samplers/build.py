@@ -6,6 +6,7 @@ from typing import Any
 from refdiff.diffusion.samplers.correction import Clip, Correction, DynamicThreshold, keep
 from refdiff.diffusion.samplers.keys import Values
 from refdiff.diffusion.samplers.respacing import FLAGS, POWERS, RESPACINGS, Respacing
+from refdiff.diffusion.samplers.timesteps import Listed, Spacing
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Dialect
 from refdiff.errors import ConfigError
@@ -51,6 +52,8 @@ def respacing_of(c: Values) -> Respacing | None:
     Raises ConfigError for two, and for a rho of what has none.
     """
     chosen = {key: respacing for key, respacing in FLAGS.items() if c.get(key)}
+    if chosen:
+        refuse_times(c, next(iter(chosen)))
     name, rho = c.get("sigmas"), c.get("rho")
     if name is not None:
         chosen["sigmas"] = RESPACINGS[name]
@@ -74,11 +77,35 @@ def final_alpha_bar(c: Values, schedule: NoiseSchedule) -> float:
     return 1.0 if c["set_alpha_to_one"] else float(schedule.alphas_cumprod[0])
 
 
+def refuse_times(c: Values, other: str) -> None:
+    """Raise ConfigError if times are given beside what leads to times of its own."""
+    if c.get("timesteps") is not None:
+        raise ConfigError(
+            f"timesteps were given and {other} is set, which leads to times of its own, expected "
+            "one of the two: leave one out"
+        )
+
+
+def spacing_of(c: Values) -> Spacing:
+    """The times that are given, or the spacing that the option or else the config names.
+
+    Raises ConfigError for times and an option at once.
+    """
+    if (times := c.get("timesteps")) is None:
+        return str(c.get("spacing") or c["timestep_spacing"])
+    for key in ("spacing", "sigmas"):
+        if c.get(key) is not None:
+            raise ConfigError(
+                f"timesteps and {key} were both given, expected one of them: leave the other out"
+            )
+    return Listed(tuple(times), c["timestep_spacing"])
+
+
 def common(c: Values, dialect: Dialect) -> dict[str, Any]:
     """Schedule, prediction, spacing and offset: what nearly every sampler has."""
     return {
         "schedule": schedule_of(c, dialect),
         "prediction": c["prediction_type"],
-        "spacing": c.get("spacing") or c["timestep_spacing"],
+        "spacing": spacing_of(c),
         "offset": c["steps_offset"],
     }

@@ -7,7 +7,8 @@ The model f is a network F that is the identity at sigma_min by construction (ap
     c_out  = sigma_data (sigma - sigma_min) / sqrt(sigma^2 + sigma_data^2)
 
 A row is one round of algorithm 1: x <- f(x, sigma) + sqrt(sigma_next^2 - sigma_min^2) z. Sigma has
-equal steps of sigma^(1/rho) over the training times (section 3), the rows are every k-th of those.
+equal steps of sigma^(1/rho) over the training times (section 3), counted from sigma_max down, and
+the rows are every k-th of those, or those that are given.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refdiff.diffusion.samplers.beyond import TIMESTEPS
 from refdiff.diffusion.samplers.correction import Clip, Correction, keep
 from refdiff.diffusion.samplers.denoisers import Normalised, check_range
 from refdiff.diffusion.samplers.entry import Entry
@@ -23,7 +25,7 @@ from refdiff.diffusion.samplers.keys import Values, flag, integer, number
 from refdiff.diffusion.samplers.levels import with_noise
 from refdiff.diffusion.samplers.plan import Plan, tabulate
 from refdiff.diffusion.samplers.respacing import polynomial
-from refdiff.diffusion.samplers.timesteps import check_steps
+from refdiff.diffusion.samplers.timesteps import check_steps, listed
 from refdiff.diffusion.schedule import MAX_STEPS, PRECISION
 from refdiff.diffusion.types import Array, Dialect
 
@@ -51,6 +53,7 @@ class Consistency(Stochastic, Normalised):
     rho: float = 7.0
     correction: Correction = keep
     dialect: Dialect = "diffusers"
+    times: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_range(self.sigma_min, self.sigma_max)
@@ -58,7 +61,10 @@ class Consistency(Stochastic, Normalised):
     def plan(self, steps: int) -> Plan[ConsistencyRow]:
         """One row a round, at every T // steps-th training time; the last ends at sigma_min."""
         check_steps(steps, self.T)
-        share = np.arange(steps) * (self.T // steps) / (self.T - 1)
+        strides = np.arange(float(steps)) * (self.T // steps)
+        if self.times:
+            strides = listed(self.times, steps, self.T)[::-1]
+        share = strides / (self.T - 1)
         path = np.append(
             polynomial(self.sigma_max, self.sigma_min, share, self.rho), self.sigma_min
         )
@@ -110,6 +116,7 @@ def _build(c: Values, dialect: Dialect) -> Consistency:
         c["rho"],
         Clip(1.0) if c["clip_denoised"] else keep,
         dialect,
+        tuple(c["timesteps"] or ()),
     )
 
 
@@ -128,4 +135,5 @@ ENTRY = Entry(
         "rho": number(7.0, 0.1, 100, least=True),
         "clip_denoised": flag(True),
     },
+    options=TIMESTEPS,
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from refdiff.diffusion.process import posterior_coefficients
 from refdiff.diffusion.samplers.ancestral import Ancestral, AncestralRow
-from refdiff.diffusion.samplers.beyond import SPACING
+from refdiff.diffusion.samplers.beyond import SPACING, TIMESTEPS
 from refdiff.diffusion.samplers.build import common, correction_of
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import (
@@ -66,5 +66,5 @@ ENTRY = Entry(
             *("learned", "learned_range"),
         ),
     },
-    options=SPACING,
+    options={**TIMESTEPS, **SPACING},
 )

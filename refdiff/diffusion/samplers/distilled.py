@@ -13,7 +13,7 @@ from refdiff.diffusion.samplers.keys import (
     number,
     schedule_keys,
 )
-from refdiff.diffusion.samplers.timesteps import Times, check_steps
+from refdiff.diffusion.samplers.timesteps import Times, check_steps, listed
 from refdiff.diffusion.schedule import MAX_STEPS, NoiseSchedule
 from refdiff.errors import ConfigError
 
@@ -33,14 +33,24 @@ DISTILLED = {
 STRENGTH = {"strength": number(1.0, 0, 1)}
 
 
-def distilled(schedule: NoiseSchedule, steps: int, original: int, strength: float) -> Times:
+def distilled(
+    schedule: NoiseSchedule, steps: int, original: int, strength: float, times: tuple[int, ...] = ()
+) -> Times:
     """Of k - 1, 2k - 1, ..., original * k - 1 with k = T // original, so many, falling: -> [steps]
 
     The last k below T or, with strength < 1, below that share of T, in equal strides of the list.
+    Or the times that are given instead, with no strength.
     Raises ConfigError where the list is shorter than the steps, or the schedule than the list.
     """
     T = len(schedule)
     check_steps(steps, T)
+    if times:
+        if strength != 1:
+            raise ConfigError(
+                f"timesteps were given and a strength of {strength}, expected one of the two: "
+                "leave the first times out instead"
+            )
+        return listed(times, steps, T).astype(np.int64)
     if original > T:
         raise ConfigError(
             f"original_inference_steps is {original}, expected at most num_train_timesteps, {T}: "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from refdiff.diffusion.samplers.beyond import TIMESTEPS
 from refdiff.diffusion.samplers.dpm import Dpm, DpmRow
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import END, LINSPACE, ZERO_SNR, Values, flag
@@ -52,5 +53,5 @@ ENTRY = Entry(
         "euler_at_final": flag(False),
         "use_lu_lambdas": flag(False),
     },
-    options=MU,
+    options={**MU, **TIMESTEPS},
 )

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from refdiff.diffusion.samplers.beyond import TIMESTEPS
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.keys import END, Values, flag
 from refdiff.diffusion.samplers.plan import Plan, tabulate
@@ -108,5 +109,5 @@ ENTRY = Entry(
         **DYNAMIC,
         "lower_order_final": flag(False),
     },
-    options=MU,
+    options={**MU, **TIMESTEPS},
 )

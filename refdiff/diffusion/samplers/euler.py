@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from refdiff.diffusion.samplers import keys
-from refdiff.diffusion.samplers.beyond import SIGMAS, SPACING
-from refdiff.diffusion.samplers.build import common, respacing_of
+from refdiff.diffusion.samplers.beyond import SIGMAS, SPACING, TIMESTEPS
+from refdiff.diffusion.samplers.build import common, refuse_times, respacing_of
 from refdiff.diffusion.samplers.churn import CHURN, NO_CHURN, Churn, Churned, churn_of
 from refdiff.diffusion.samplers.entry import Entry
 from refdiff.diffusion.samplers.families import VarianceExploding
@@ -81,16 +81,14 @@ class Euler(Churned, VarianceExploding):
             first, last = self.sigma_max or float(sigma[0]), self.sigma_min or float(sigma[-1])
             sigma = self.respacing(first, last, steps)
             t = to_t(table, sigma)
-        end = table[0] if self.final == "sigma_min" else 0.0
-        path = np.append(sigma, end).astype(table.dtype)
-        count = len(path) - 1
-        path = path if self.continuous_time else path[: len(t) + 1]
-        levels = self.churn.columns(path, count, self.schedule.dialect)
+        path = np.append(sigma, table[0] if self.final == "sigma_min" else 0.0).astype(table.dtype)
+        rows = len(sigma) if self.continuous_time else len(t)
+        levels = self.churn.columns(path[: rows + 1], len(sigma), self.schedule.dialect)
         sigma = levels.pop("sigma")
         if self.continuous_time:
             t = 0.25 * np.log(sigma)
         elif self.schedule.dialect == "paper":
-            t = np.where(sigma > path[:-1], to_t(table, sigma), t)
+            t = np.where(sigma > path[:rows], to_t(table, sigma), t)
         return tabulate(EulerRow, t=t.astype(table.dtype), **scalings(sigma), **levels)
 
     def step(
@@ -116,6 +114,9 @@ class Euler(Churned, VarianceExploding):
 
 
 def _build(c: keys.Values, dialect: Dialect) -> Euler:
+    continuous = c["timestep_type"] == "continuous" and c["prediction_type"] == "v_prediction"
+    if continuous:
+        refuse_times(c, "timestep_type continuous")
     return Euler(
         **common(c, dialect),
         interpolation=c["interpolation_type"],
@@ -123,8 +124,7 @@ def _build(c: keys.Values, dialect: Dialect) -> Euler:
         sigma_min=c["sigma_min"],
         sigma_max=c["sigma_max"],
         final=c["final_sigmas_type"],
-        continuous_time=c["timestep_type"] == "continuous"
-        and c["prediction_type"] == "v_prediction",
+        continuous_time=continuous,
         churn=churn_of(c),
     )
 
@@ -146,5 +146,5 @@ ENTRY = Entry(
         "interpolation_type": keys.choice("linear", "log_linear"),
         "timestep_type": keys.choice("discrete", "continuous"),
     },
-    options={**CHURN, **SPACING, **SIGMAS},
+    options={**CHURN, **TIMESTEPS, **SPACING, **SIGMAS},
 )

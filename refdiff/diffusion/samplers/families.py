@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from refdiff.diffusion.process import q_sample
 from refdiff.diffusion.samplers.plan import Plan, Row
 from refdiff.diffusion.samplers.sigmas import Denoising
-from refdiff.diffusion.samplers.timesteps import Spacing
+from refdiff.diffusion.samplers.timesteps import Listed, Spacing
 from refdiff.diffusion.types import Array
 
 
@@ -118,7 +118,8 @@ class VarianceExploding(OneOutput):
     def init_noise_sigma(self, plan: Plan[Denoising]) -> float:
         """The largest sigma; with leading spacing sqrt(sigma^2 + 1), which counts the data too."""
         noisiest = max(plan.rows, key=lambda row: row.sigma)
-        return noisiest.std if self.spacing == "leading" else noisiest.sigma
+        spacing = self.spacing.instead_of if isinstance(self.spacing, Listed) else self.spacing
+        return noisiest.std if spacing == "leading" else noisiest.sigma
 
     def add_noise(self, plan: Plan[Denoising], i: int, x0: Array, eps: Array) -> Array:
         """x0 noised to the level at which row i begins. x0 [N,C,H,W], eps [N,C,H,W] -> [N,C,H,W]"""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from refdiff.diffusion.samplers.beyond import TIMESTEPS
 from refdiff.diffusion.samplers.build import common, correction_of, respacing_of
 from refdiff.diffusion.samplers.correction import Correction, keep
 from refdiff.diffusion.samplers.entry import Entry
@@ -104,4 +105,5 @@ ENTRY = Entry(
         "clip_sample": flag(False),
         "clip_sample_range": number(1.0, 0, 1e6),
     },
+    options=TIMESTEPS,
 )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refdiff.diffusion.prediction import X0
+from refdiff.diffusion.samplers.beyond import TIMESTEPS
 from refdiff.diffusion.samplers.build import correction_of, schedule_of
 from refdiff.diffusion.samplers.correction import Correction, keep
 from refdiff.diffusion.samplers.distilled import DISTILLED, STRENGTH, distilled
@@ -43,6 +44,7 @@ class Lcm(Stochastic, VariancePreserving):
     """LCM. original: steps of the solver it was distilled from; scaling: k above.
 
     strength: the share of the solver's path that is walked, from the data up.
+    times: those to jump from, where they are none of the solver's.
     """
 
     schedule: NoiseSchedule
@@ -50,11 +52,12 @@ class Lcm(Stochastic, VariancePreserving):
     original: int = 50
     scaling: float = 10.0
     strength: float = 1.0
+    times: tuple[int, ...] = ()
     correction: Correction = keep
 
     def plan(self, steps: int) -> Plan[LcmRow]:
         """One row a jump; the last ends at f and adds no noise, s = -1."""
-        t = distilled(self.schedule, steps, self.original, self.strength)
+        t = distilled(self.schedule, steps, self.original, self.strength, self.times)
         s = np.append(t[1:], -1)
         a_t, a_s = alpha_bar_at(self.schedule, t), alpha_bar_at(self.schedule, s, final=1.0)
         refuse_undefined(self.prediction, a_t)
@@ -96,6 +99,7 @@ def _build(c: Values, dialect: Dialect) -> Lcm:
         original=c["original_inference_steps"],
         scaling=c["timestep_scaling"],
         strength=c["strength"],
+        times=tuple(c["timesteps"] or ()),
         correction=correction_of(c),
     )
 
@@ -107,5 +111,5 @@ ENTRY = Entry(
     order=0,  # a jump is as good as the model: more of them are not a finer path
     good_for="consistency models, in 1 to 8 steps",
     read=DISTILLED,
-    options=STRENGTH,
+    options={**STRENGTH, **TIMESTEPS},
 )

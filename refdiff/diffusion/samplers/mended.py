@@ -39,6 +39,16 @@ MENDED = (
         "ConfigError",
     ),
     Mended(
+        "lcm, tcd: timesteps with a strength below 1",
+        "adds noise after the last jump too, as if it were not the last",
+        "ConfigError",
+    ),
+    Mended(
+        "dpm++: timesteps with use_flow_sigmas",
+        "TypeError: reads a number of steps where there is none",
+        "ConfigError",
+    ),
+    Mended(
         "repaint: the noise of a climb",
         "drawn anew for each training step of it, after that of the step before",
         "drawn once for the step and the climb together, which has the same distribution",

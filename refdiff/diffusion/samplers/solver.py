@@ -12,7 +12,7 @@ from refdiff.diffusion.samplers.flow import shifted
 from refdiff.diffusion.samplers.lambdas import Levels, preserving, straight
 from refdiff.diffusion.samplers.respacing import Respacing, uniform_lambda
 from refdiff.diffusion.samplers.sigmas import interpolated, sigma_table, to_t
-from refdiff.diffusion.samplers.timesteps import Spacing, check_steps, spread
+from refdiff.diffusion.samplers.timesteps import Listed, Spacing, check_steps, spread
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.diffusion.types import Array
 from refdiff.errors import ConfigError
@@ -106,7 +106,7 @@ def open_ended(
     schedule: NoiseSchedule, steps: int, spacing: Spacing, offset: int, top: int
 ) -> Array:
     """Whole times below `top`, where leading and linspace leave out their last: -> [rows]"""
-    if spacing == "trailing":
+    if spacing == "trailing" or isinstance(spacing, Listed):
         t = spread(schedule, steps, spacing, offset, top)
     else:
         t = spread(schedule, steps + 1, spacing, offset, top)[:-1]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refdiff.diffusion.samplers.build import common, correction_of, respacing_of
+from refdiff.diffusion.samplers.build import common, correction_of, refuse_times, respacing_of
 from refdiff.diffusion.samplers.keys import (
     EPS_X0_V,
     RESPACED,
@@ -67,6 +67,8 @@ def solver_parts(c: Values, dialect: Dialect) -> dict[str, Any]:
             "use_flow_sigmas and a second spacing of sigma are true in the scheduler config, "
             "expected one at most: set the other to false"
         )
+    if flow:
+        refuse_times(c, "use_flow_sigmas")
     mu = c.get("mu")
     if mu is not None and not c["use_dynamic_shifting"]:
         raise ConfigError(

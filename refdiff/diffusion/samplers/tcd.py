@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refdiff.diffusion.prediction import EPS, X0
+from refdiff.diffusion.samplers.beyond import TIMESTEPS
 from refdiff.diffusion.samplers.build import final_alpha_bar, schedule_of
 from refdiff.diffusion.samplers.distilled import DISTILLED, STRENGTH, distilled
 from refdiff.diffusion.samplers.entry import Entry
@@ -45,6 +46,7 @@ class Tcd(Stochastic, VariancePreserving):
     """TCD. original: steps of the solver it was distilled from; final: alpha_bar at the end.
 
     strength: the share of the solver's path that is walked, from the data up.
+    times: those to jump from, where they are none of the solver's.
     """
 
     schedule: NoiseSchedule
@@ -53,10 +55,11 @@ class Tcd(Stochastic, VariancePreserving):
     final: float = 1.0
     original: int = 50
     strength: float = 1.0
+    times: tuple[int, ...] = ()
 
     def plan(self, steps: int) -> Plan[TcdRow]:
         """One row a jump; the last adds no noise. diffusers ends at time 0, whatever is final."""
-        t = distilled(self.schedule, steps, self.original, self.strength)
+        t = distilled(self.schedule, steps, self.original, self.strength, self.times)
         s = np.append(t[1:], 0 if self.schedule.dialect == "diffusers" else -1)
         precision = self.schedule.alpha_bar.dtype
         u = np.floor(precision.type(1 - self.gamma) * s.astype(precision)).astype(np.int64)
@@ -105,6 +108,7 @@ def _build(c: Values, dialect: Dialect) -> Tcd:
         final=final_alpha_bar(c, schedule),
         original=c["original_inference_steps"],
         strength=c["strength"],
+        times=tuple(c["timesteps"] or ()),
     )
 
 
@@ -115,5 +119,5 @@ ENTRY = Entry(
     order=0,  # a jump is as good as the model: more of them are not a finer path
     good_for="trajectory consistency models, in 2 to 20 steps",
     read=DISTILLED,
-    options={"eta": number(0.3, 0, 1, least=True), **STRENGTH},
+    options={"eta": number(0.3, 0, 1, least=True), **STRENGTH, **TIMESTEPS},
 )

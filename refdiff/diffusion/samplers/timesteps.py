@@ -4,6 +4,8 @@ leading, trailing, linspace (2305.08891, table 2) are diffusers'. quad is of the
 (2010.02502, appendix D.2), simple and sgm_uniform of ComfyUI; sections.py has guided-diffusion's.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,15 @@ from refdiff.diffusion.samplers.sections import is_section_spacing, kept
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import ConfigError
 
-Spacing = str
+
+class Listed(NamedTuple):
+    """Times that are given one by one, instead of a spacing's."""
+
+    times: tuple[int, ...]
+    instead_of: str
+
+
+Spacing = str | Listed
 DIFFUSERS_SPACINGS = ("leading", "trailing", "linspace")
 SPACINGS = (*DIFFUSERS_SPACINGS, "quad", "sgm_uniform", "simple")
 Times = NDArray[np.int64]
@@ -28,8 +38,9 @@ def spaced(
     quad:     from 0.8 T to 0 in equal steps of the root, truncated: early times may come twice
     sgm_uniform: as linspace with one step more, without the last
     simple:   T - 1, T - 1 - T/steps, ..., rounded up
+    Times that are given instead of a spacing's name are taken as they are.
     Only leading heeds the offset.
-    Raises ConfigError unless steps is an integer from 1 to T.
+    Raises ConfigError unless steps is an integer from 1 to T, and for times as `listed`.
     """
     check_steps(steps, len(schedule))
     return spread(schedule, steps, spacing, offset, len(schedule))
@@ -51,6 +62,8 @@ def spread(
 
     diffusers' trailing times keep T/steps apart, and are fewer below a lower top.
     """
+    if isinstance(spacing, Listed):
+        return listed(spacing.times, steps, len(schedule))
     T = len(schedule)
     match spacing:
         case "leading":
@@ -73,6 +86,19 @@ def spread(
     raise ConfigError(
         f"timestep_spacing is {spacing!r}, expected one of {list(SPACINGS)}: choose one"
     )
+
+
+def listed(times: tuple[int, ...], steps: int, T: int) -> NDArray[np.float64]:
+    """Times that were given one by one, falling: -> [steps]
+
+    Raises ConfigError where they are no `steps` times below T.
+    """
+    if len(times) != steps or times[0] >= T:
+        raise ConfigError(
+            f"timesteps are {len(times)} times from {times[0]} down and {steps} steps were asked "
+            f"for, expected as many, below {T}: ask for {len(times)} steps, or leave them out"
+        )
+    return np.array(times, np.float64)
 
 
 def whole(times: NDArray[np.float64], schedule: NoiseSchedule) -> NDArray[np.int64]:
