@@ -17,7 +17,7 @@ from refdiff.nn.unet_unconditional import UnconditionalUNetConfig, unconditional
 from refdiff.nn.vae import VAEConfig, decode, encode
 from refdiff.op import Array
 from refdiff.params import Params, Weights
-from refdiff.trace import Trace
+from refdiff.trace import Passenger
 
 C = TypeVar("C")
 TOKENS = "text_model.embeddings.token_embedding.weight"
@@ -31,11 +31,11 @@ class Component(Generic[C]):
     def __init__(self, config: C, weights: Mapping[str, Array]) -> None:
         self.config = config
         self.weights = Weights(weights)
-        self._trace: Trace | None = None
+        self._trace: Passenger | None = None
         self._scope = ""
 
     @contextmanager
-    def recording(self, trace: Trace, scope: str = "") -> Iterator[None]:
+    def recording(self, trace: Passenger, scope: str = "") -> Iterator[None]:
         """Record every layer's result in `trace`, below `scope`, while the block lasts."""
         self._trace, self._scope = trace, scope
         try:

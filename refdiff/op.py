@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -110,6 +110,12 @@ class Op(Generic[P]):
         self.fast: Callable[P, Array] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array:
+        call: Callable[..., Array] = self._compute
+        for wrapper in _wrappers.get():
+            call = partial(wrapper, self, call)
+        return call(*args, **kwargs)
+
+    def _compute(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         chosen = current_engine()
         y = self._face(chosen, args or tuple(kwargs.values()))(*args, **kwargs)
         return y if chosen.rounding is None else round_to(y, chosen.rounding)
@@ -132,6 +138,24 @@ class Op(Generic[P]):
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+Wrapper: TypeAlias = Callable[..., Array]
+_wrappers: ContextVar[tuple[Wrapper, ...]] = ContextVar("refdiff wrappers", default=())
+
+
+@contextmanager
+def around(wrapper: Wrapper) -> Iterator[None]:
+    """Let `wrapper(op, compute, *args, **options)` stand around every op's call inside.
+
+    What it returns is the call's result, and `compute(*args, **options)` is what the call would
+    have given. Of several the innermost `with` is asked first; ops within ops are wrapped too.
+    """
+    token = _wrappers.set((*_wrappers.get(), wrapper))
+    try:
+        yield
+    finally:
+        _wrappers.reset(token)
 
 
 REGISTRY: dict[str, Op[Any]] = {}

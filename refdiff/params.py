@@ -5,13 +5,13 @@ p / "norm1" goes down     p["weight"] reads     "conv_shortcut" in p asks
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 
 from refdiff.op import Array
-from refdiff.trace import Trace
+from refdiff.trace import Passenger
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,7 +48,7 @@ class Params:
     weights: Weights
     dtype: np.dtype[Any]
     path: str = ""
-    trace: Trace | None = None
+    trace: Passenger | None = None
 
     def _name(self, name: str | int) -> str:
         return f"{self.path}.{name}" if self.path else str(name)
@@ -68,9 +68,7 @@ class Params:
 
     def tap(self, name: str, value: Array) -> Array:
         """Record a value that no module computes, below this path; hand it on."""
-        if self.trace is not None:
-            self.trace.record(self._name(name), value)
-        return value
+        return value if self.trace is None else self.trace.record(self._name(name), value)
 
 
 def layer(
@@ -80,9 +78,8 @@ def layer(
 
     @wraps(f)
     def recorded(p: Params, *args: P.args, **kwargs: P.kwargs) -> R:
-        y = f(p, *args, **kwargs)
-        if p.trace is not None:
-            p.trace.record(p.path, y[0] if isinstance(y, tuple) else y)  # type: ignore[arg-type]
-        return y
+        if p.trace is None:
+            return f(p, *args, **kwargs)
+        return p.trace.layer(p.path, partial(f, p, *args, **kwargs))
 
     return cast(Callable[Concatenate[Params, P], R], recorded)

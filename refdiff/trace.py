@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from os import PathLike
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -16,21 +16,48 @@ from refdiff import safetensors
 from refdiff.errors import CheckpointError
 from refdiff.op import Array
 
+R = TypeVar("R")
 
-class Trace(Mapping[str, Array]):
-    """Name -> array, in order of computation; a name that comes again is counted: `name@2`."""
 
-    def __init__(self, notes: Mapping[str, str] | None = None) -> None:
-        self._arrays: dict[str, Array] = {}
+class Passenger:
+    """What rides along in `Params` and is shown every layer's result, under its full name.
+
+    A name that comes again is counted: `name@2`.
+    """
+
+    def __init__(self) -> None:
         self._seen: dict[str, int] = {}
-        self.notes = dict(notes or {})
         self._scope: tuple[str, ...] = ()
 
-    def record(self, name: str, value: Array) -> None:
-        """Keep `value` under `name`, behind the scopes that it lies within."""
-        full = ".".join(filter(None, (*self._scope, name)))
-        count = self._seen[full] = self._seen.get(full, 0) + 1
-        self._arrays[full if count == 1 else f"{full}@{count}"] = value
+    def layer(self, path: str, call: Callable[[], R]) -> R:
+        """A layer's result, which `call` computes; of a tuple the first is the one shown."""
+        y = call()
+        if isinstance(y, tuple):
+            return cast(R, (self.record(path, y[0]), *y[1:]))
+        return cast(R, self.record(path, cast(Array, y)))
+
+    def record(self, name: str, value: Array) -> Array:
+        """Show a value; the model goes on with what this returns."""
+        return self.seen(self.counted(name), value)
+
+    def seen(self, name: str, value: Array) -> Array:
+        """What a passenger does with a value."""
+        raise NotImplementedError
+
+    def counted(self, name: str) -> str:
+        """The full name of what is called `name` within the scopes here, counted."""
+        counted, full = self.next_name(name), self._full(name)
+        self._seen[full] = self._seen.get(full, 0) + 1
+        return counted
+
+    def next_name(self, name: str) -> str:
+        """What `counted` is going to say."""
+        full = self._full(name)
+        count = self._seen.get(full, 0) + 1
+        return full if count == 1 else f"{full}@{count}"
+
+    def _full(self, name: str) -> str:
+        return ".".join(filter(None, (*self._scope, name)))
 
     @contextmanager
     def within(self, scope: str) -> Iterator[None]:
@@ -41,6 +68,20 @@ class Trace(Mapping[str, Array]):
             yield
         finally:
             self._scope = outer
+
+
+class Trace(Passenger, Mapping[str, Array]):
+    """Name -> array, in order of computation."""
+
+    def __init__(self, notes: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._arrays: dict[str, Array] = {}
+        self.notes = dict(notes or {})
+
+    def seen(self, name: str, value: Array) -> Array:
+        """Keep it."""
+        self._arrays[name] = value
+        return value
 
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
@@ -75,7 +116,7 @@ class Trace(Mapping[str, Array]):
 class Traceable(Protocol):
     """Whatever can hand its values to a recorder while a `with` lasts."""
 
-    def recording(self, trace: Trace) -> AbstractContextManager[None]: ...
+    def recording(self, trace: Passenger) -> AbstractContextManager[None]: ...
 
 
 @contextmanager

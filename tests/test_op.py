@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from refdiff import ops
 from refdiff.errors import ConfigError, ShapeError
-from refdiff.op import FAST, REGISTRY, Op, current_engine, engine, op, round_to
+from refdiff.op import FAST, REGISTRY, Op, around, current_engine, engine, op, round_to
 
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 numbers = (
@@ -123,3 +123,22 @@ def test_arguments_may_be_named(choice: str) -> None:
 def test_upsampling_without_a_size_doubles() -> None:
     x = np.arange(6.0).reshape(1, 1, 2, 3)
     assert np.array_equal(ops.upsample_nearest(x), x.repeat(2, 2).repeat(2, 3))
+
+
+def test_a_wrapper_stands_around_every_call() -> None:
+    """The innermost is asked first, ops within ops too, and outside nothing is left."""
+    x, seen = np.linspace(-2, 2, 8).reshape(2, 4), []
+
+    def noting(op: Op[Any], compute: Any, *args: Any, **options: Any) -> Any:
+        seen.append(op.name)
+        return compute(*args, **options)
+
+    def doubling(op: Op[Any], compute: Any, *args: Any, **options: Any) -> Any:
+        y = compute(*args, **options)
+        return 2 * y if op.name == "gelu" else y
+
+    with around(noting), around(doubling):
+        doubled = ops.geglu(x)
+    assert seen == ["geglu", "gelu"]
+    np.testing.assert_array_equal(doubled, 2 * ops.geglu(x))
+    assert seen == ["geglu", "gelu"]

@@ -72,16 +72,16 @@ def causal_mask(length: int, dtype: np.dtype[np.generic]) -> Array:
 def embeddings(p: Params, ids: Array) -> Array:
     """A vector for the token and one for its place, added: ids [N,L] -> [N,L,D]"""
     places = embedding(p / "position_embedding", np.arange(ids.shape[1])[None])
-    return embedding(p / "token_embedding", ids) + places
+    return ops.add(embedding(p / "token_embedding", ids), places)
 
 
 @layer
 def encoder_layer(p: Params, x: Array, mask: Array, *, config: CLIPTextConfig) -> Array:
     """Causal self-attention and a feed-forward, each added: x [N,L,D] -> [N,L,D]"""
     h = layer_norm(p / "layer_norm1", x, eps=config.eps)
-    x = x + self_attention(p / "self_attn", h, mask, heads=config.heads)
+    x = ops.add(x, self_attention(p / "self_attn", h, mask, heads=config.heads))
     h = layer_norm(p / "layer_norm2", x, eps=config.eps)
-    return x + mlp(p / "mlp", h, activation=config.activation)
+    return ops.add(x, mlp(p / "mlp", h, activation=config.activation))
 
 
 @layer
@@ -94,7 +94,14 @@ def self_attention(p: Params, x: Array, mask: Array, *, heads: int) -> Array:
 @layer
 def mlp(p: Params, x: Array, *, activation: str) -> Array:
     """x [N,L,D] -> [N,L,D]"""
-    return linear(p / "fc2", ACTIVATIONS[activation](linear(p / "fc1", x)))
+    h = activate(p / "activation_fn", linear(p / "fc1", x), activation=activation)
+    return linear(p / "fc2", h)
+
+
+@layer
+def activate(p: Params, x: Array, *, activation: str) -> Array:
+    """x [*] -> [*]"""
+    return ACTIVATIONS[activation](x)
 
 
 def param_shapes(config: CLIPTextConfig) -> dict[str, Shape]:

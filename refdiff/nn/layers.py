@@ -36,6 +36,12 @@ def embedding(p: Params, ids: Array) -> Array:
     return ops.embedding(ids, p["weight"])
 
 
+@layer
+def silu(p: Params, x: Array) -> Array:
+    """A layer without weights, which diffusers gives a name: x [*] -> [*]"""
+    return ops.silu(x)
+
+
 def to_tokens(x: Array) -> Array:
     """Pixels as a sequence, row by row: x [N,C,H,W] -> [N,HW,C]"""
     N, C, H, W = x.shape

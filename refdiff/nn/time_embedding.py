@@ -4,7 +4,7 @@ import numpy as np
 
 from refdiff import ops
 from refdiff.errors import ShapeError
-from refdiff.nn.layers import linear
+from refdiff.nn.layers import linear, silu
 from refdiff.nn.shapes import Tree
 from refdiff.nn.shapes import linear as affine
 from refdiff.op import Array
@@ -36,7 +36,7 @@ def time_proj(
 @layer
 def time_embedding(p: Params, waves: Array) -> Array:
     """waves [N,C] -> [N,T]"""
-    return linear(p / "linear_2", ops.silu(linear(p / "linear_1", waves)))
+    return linear(p / "linear_2", silu(p / "act", linear(p / "linear_1", waves)))
 
 
 def time_embedding_shapes(width: int, channels: int) -> Tree:

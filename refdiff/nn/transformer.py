@@ -55,9 +55,9 @@ def feed_forward(p: Params, x: Array) -> Array:
 def transformer_block(p: Params, x: Array, context: Array, *, heads: int) -> Array:
     """Self-attention, cross-attention and feed-forward, each added: x [N,L,D] -> [N,L,D]"""
     h = layer_norm(p / "norm1", x)
-    x = x + attention(p / "attn1", h, h, heads=heads)
-    x = x + attention(p / "attn2", layer_norm(p / "norm2", x), context, heads=heads)
-    return x + feed_forward(p / "ff", layer_norm(p / "norm3", x))
+    x = ops.add(x, attention(p / "attn1", h, h, heads=heads))
+    x = ops.add(x, attention(p / "attn2", layer_norm(p / "norm2", x), context, heads=heads))
+    return ops.add(x, feed_forward(p / "ff", layer_norm(p / "norm3", x)))
 
 
 @layer
@@ -85,8 +85,8 @@ def transformer_2d(
     for i in range(depth):
         h = transformer_block(p / "transformer_blocks" / i, h, context, heads=heads)
     if linear_projection:
-        return x + to_picture(linear(p / "proj_out", h), like=x)
-    return x + conv2d(p / "proj_out", to_picture(h, like=x))
+        return ops.add(x, to_picture(linear(p / "proj_out", h), like=x))
+    return ops.add(x, conv2d(p / "proj_out", to_picture(h, like=x)))
 
 
 def transformer_shapes(c: int, context: int, depth: int, linear_projection: bool) -> Tree:
@@ -116,7 +116,7 @@ def attention_block(p: Params, x: Array, *, heads: int, groups: int, eps: float)
     h = h.swapaxes(1, 2)
     q, k, v = (split_heads(linear(p / n, h), heads) for n in ("to_q", "to_k", "to_v"))
     y = linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)))
-    return x + to_picture(y, like=x)
+    return ops.add(x, to_picture(y, like=x))
 
 
 def attention_block_shapes(c: int, normalised: bool = True) -> Tree:

@@ -6,9 +6,8 @@ All norms have eps 1e-6 here, and the encoder halves with zeros below and on the
 from dataclasses import dataclass
 from functools import partial
 
-from refdiff import ops
 from refdiff.errors import ShapeError
-from refdiff.nn.layers import conv2d, group_norm
+from refdiff.nn.layers import conv2d, group_norm, silu
 from refdiff.nn.resnet import downsample, resnet_block, resnet_shapes, sampler_shapes, upsample
 from refdiff.nn.shapes import Shape, Tree, conv, flatten, norm, numbered
 from refdiff.nn.transformer import attention_block, attention_block_shapes
@@ -122,7 +121,7 @@ def mid_block(p: Params, x: Array, *, config: VAEConfig) -> Array:
 def finish(p: Params, x: Array, *, config: VAEConfig) -> Array:
     """The last norm and convolution of encoder and decoder: x [N,C,H,W] -> [N,O,H,W]"""
     x = group_norm(p / "conv_norm_out", x, groups=config.groups, eps=EPS)
-    return conv2d(p / "conv_out", ops.silu(x), padding=1)
+    return conv2d(p / "conv_out", silu(p / "conv_act", x), padding=1)
 
 
 def param_shapes(config: VAEConfig) -> dict[str, Shape]:

@@ -1,6 +1,7 @@
 """Every operation of the models, one line each."""
 
 from refdiff.ops.activations import geglu, gelu, gelu_tanh, quick_gelu, silu
+from refdiff.ops.add import add
 from refdiff.ops.attention import attention, softmax
 from refdiff.ops.conv2d import conv2d
 from refdiff.ops.embedding import embedding, timestep_embedding
@@ -10,6 +11,7 @@ from refdiff.ops.layout import concat, upsample_nearest
 from refdiff.ops.linear import linear
 
 __all__ = [
+    "add",
     "attention",
     "concat",
     "conv2d",

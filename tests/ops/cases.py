@@ -200,7 +200,14 @@ def draw_concat(rng: np.random.Generator) -> Case:
     return Case({n: normal(rng, N, size(rng, 1, 4), *tail) for n in ("x", "y")})
 
 
+def draw_add(rng: np.random.Generator) -> Case:
+    N, C, *size_ = (size(rng, 1, 4) for _ in range(4))
+    y = (N, C, 1, 1) if rng.random() < 0.5 else (N, C, *size_)
+    return Case({"x": normal(rng, N, C, *size_), "y": normal(rng, *y)})
+
+
 DRAW: dict[str, Callable[[np.random.Generator], Case]] = {
+    "add": draw_add,
     "attention": draw_attention,
     "concat": draw_concat,
     "conv2d": draw_conv2d,
@@ -218,6 +225,7 @@ DRAW: dict[str, Callable[[np.random.Generator], Case]] = {
     "upsample_nearest": draw_upsample,
 }
 ORACLE: dict[str, Callable[..., Any]] = {
+    "add": torch.add,
     "attention": lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, attn_mask=mask),
     "concat": lambda x, y: torch.cat([x, y], 1),
     "conv2d": torch_conv2d,

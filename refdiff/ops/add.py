@@ -1,0 +1,9 @@
+"""The sum of two arrays: where a residual, a time or a place is added."""
+
+from refdiff.op import Array, op
+
+
+@op
+def add(x: Array, y: Array) -> Array:
+    """x + y, where y may be broadcast to x. x [*], y [*] -> [*]"""
+    return x + y
