@@ -81,7 +81,7 @@ class DpmSde(Stochastic, VarianceExploding):
         start, half = rounded.exp(-lambda_), rounded.exp(-middle)
         logs = np.log(path[:-1].astype(np.float64))
         exact = np.exp((logs[:-1] + logs[1:]) / 2)
-        goes_to = interleaved(np.append(half, 0), rounded.exp(-then))
+        goes_to = interleaved(np.append(half, half.dtype.type(0)), rounded.exp(-then))
         starts = np.repeat(start, 2)[:-1]
         down, up = down_and_up(starts[:-1], goes_to[:-1])
         # diffusers never renews more than there is

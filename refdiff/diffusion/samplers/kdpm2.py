@@ -58,7 +58,7 @@ class Kdpm2(Stochastic, VarianceExploding):
         ends = rounded.log(sigma[:-1]), rounded.log(down[:-1])
         middle = rounded.exp(_half_way(*(ends[::-1] if self.ancestral else ends)))
         asked = to_t(sigma_table(self.schedule), middle).astype(t.dtype)
-        trial = np.append(middle, 0) - sigma
+        trial = np.append(middle, middle.dtype.type(0)) - sigma
         return tabulate(
             StageRow,
             t=interleaved(t, asked),
