@@ -1,16 +1,19 @@
 """refdiff: the reference implementation of text-to-image diffusion models on NumPy."""
 
 from refdiff import noise, ops
+from refdiff.comparing import compare
 from refdiff.diffusion import samplers
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import CheckpointError, ConfigError, PromptError, RefdiffError, ShapeError
 from refdiff.loading import load
 from refdiff.op import engine
 from refdiff.pipeline import Pipeline, Result
+from refdiff.recording import record
+from refdiff.sketch import Sketch, read_sketches, sketch, sketch_distance
 from refdiff.text import Tokenizer
-from refdiff.trace import Trace, record, trace
-
-__version__ = "0.1.0"
+from refdiff.trace import Trace
+from refdiff.tracing import trace
+from refdiff.version import __version__
 
 __all__ = [
     "CheckpointError",
@@ -21,13 +24,19 @@ __all__ = [
     "RefdiffError",
     "Result",
     "ShapeError",
+    "Sketch",
     "Tokenizer",
     "Trace",
+    "__version__",
+    "compare",
     "engine",
     "load",
     "noise",
     "ops",
+    "read_sketches",
     "record",
     "samplers",
+    "sketch",
+    "sketch_distance",
     "trace",
 ]

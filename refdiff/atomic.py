@@ -19,16 +19,19 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     file system. A symbolic link is followed: the file it names is replaced, the link stays.
 
     Raises RefdiffError where the target is not a regular file, its folder is missing or
-    unwritable, or the block raises an OSError (a full disk); its other exceptions pass through.
+    unwritable, or the block raises an OSError (a full disk) that names no other file; its other
+    exceptions pass through.
     """
     target = check_writable(path)
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         # Opened by name, not by tempfile, so that the result has the permissions of any new file.
-        with open(temporary, "xb") as file:
+        with open(temporary, "x+b") as file:
             yield file
         os.replace(temporary, target)
     except OSError as error:
+        if error.filename and str(error.filename) != str(temporary):
+            raise  # another file's trouble, which the block ran into
         raise RefdiffError(
             f"{path} cannot be written ({error.strerror or error}); check permissions and space."
         ) from error

@@ -1,13 +1,16 @@
-"""The command line: results on stdout, talk on stderr, exit 0, 1 or 2, one sentence an error."""
+"""The command line: results on stdout, talk on stderr, exit 0 or what the command says, 2 for
+what cannot be done, with one sentence."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from refdiff.arguments import Collect, byte_count, option, size
+from refdiff.cli_verify import add_compare, add_vectors, add_verify
 from refdiff.errors import RefdiffError
-from refdiff.strict_json import parse_json
+from refdiff.version import __version__
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -17,6 +20,14 @@ examples:
   refdiff generate "two cats on a blue background" -o cats.png --seed 3 --guidance 4
   refdiff generate "a lighthouse in a storm" --model stable-diffusion-v1-5 --sampler euler
   refdiff generate --like cats.png -o again.png
+"""
+
+TRACE_EXAMPLES = """\
+examples:
+  refdiff trace "frogs on stilts" --steps 2 --guidance 4 -o frogs.safetensors
+  refdiff trace "a cat" --level op --include "*.attn1@softmax" --only-steps 0:2
+  refdiff trace "a cat" --steps 4 --sketch -o cat.json
+  refdiff trace --model FOLDER/unet --inputs in.safetensors -o ref.safetensors
 """
 
 SCHEDULE_EXAMPLES = """\
@@ -29,7 +40,8 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
-    args = parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = parser().parse_args(argv, argparse.Namespace(argv=argv, status=0))
     try:
         for line in args.run(args):
             print(line, flush=True)
@@ -46,13 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader went away; this keeps Python from complaining once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return int(args.status)
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole grammar."""
-    from refdiff import __version__
-
     top = argparse.ArgumentParser(
         prog="refdiff",
         description="Text-to-image diffusion on NumPy.",
@@ -62,6 +72,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"refdiff {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     add_generate(commands)
+    add_trace(commands)
+    add_compare(commands)
+    add_vectors(commands)
+    add_verify(commands)
     add_samplers(commands)
     add_schedule(commands)
     return top
@@ -80,8 +94,18 @@ def add_generate(commands: Commands) -> None:
     )
     command.set_defaults(run=generate)
     add = command.add_argument
-    add("prompt", nargs="?", metavar="PROMPT", help="what the picture shall show")
+    add_picture_options(command)
     add("-o", "--output", metavar="FILE", default="out.png", help="the PNG to write (%(default)s)")
+    add("--save-latents", metavar="FILE", help="also write the final latents: .npy, .safetensors")
+    add("--engine", choices=("fast", "reference"), help="kernels or definitions (fast)")
+    add("--dtype", choices=("float32", "float64"), help="of all arithmetic (float32)")
+    add("--like", metavar="PNG", help="as this picture was made; options given here win")
+
+
+def add_picture_options(command: argparse.ArgumentParser) -> None:
+    """What both `generate` and `trace` take to say which picture is meant."""
+    add = command.add_argument
+    add("prompt", nargs="?", metavar="PROMPT", help="what the picture shall show")
     add("--model", metavar="PATH", help="a diffusers folder (the weights that refdiff ships)")
     add("--negative", metavar="TEXT", help="what it shall not show")
     add("--steps", type=int, metavar="N", help="steps of the sampler (25)")
@@ -92,12 +116,36 @@ def add_generate(commands: Commands) -> None:
     add("--sampler", metavar="NAME", help="as `refdiff samplers` lists them (the checkpoint's own)")
     add_sampler_options(command)
     add("--size", type=size, metavar="WxH", help="in pixels (what the model was trained for)")
-    add("--count", type=int, metavar="N", help="pictures from one seed: FILE-0.png, ... (1)")
+    add("--count", type=int, metavar="N", help="pictures from one seed, numbered in files (1)")
     add("--latents", metavar="FILE", help="start from this noise: .npy or .safetensors")
-    add("--save-latents", metavar="FILE", help="also write the final latents: .npy, .safetensors")
-    add("--engine", choices=("fast", "reference"), help="kernels or definitions (fast)")
-    add("--dtype", choices=("float32", "float64"), help="of all arithmetic (float32)")
-    add("--like", metavar="PNG", help="as this picture was made; options given here win")
+
+
+def add_trace(commands: Commands) -> None:
+    """`refdiff trace`."""
+    from refdiff.selection import LEVELS
+    from refdiff.tracecommand import trace_run
+
+    command = commands.add_parser(
+        "trace",
+        help="write the named tensors of a run into a file",
+        description="Write every named tensor of a run, or of one component on given inputs, into "
+        "a safetensors file, and a JSON page about them beside it.",
+        epilog=TRACE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=trace_run)
+    add = command.add_argument
+    add_picture_options(command)
+    add("--inputs", metavar="FILE", help="a component's inputs, named as diffusers names them")
+    add("-o", "--output", metavar="FILE", help="the file to write (trace.safetensors, trace.json)")
+    add("--engine", choices=("reference", "fast"), help="definitions or kernels (reference)")
+    add("--dtype", choices=("float64", "float32"), help="of all arithmetic (float64)")
+    add("--level", choices=LEVELS, default="block", help="how fine (%(default)s)")
+    add("--include", action="append", default=[], metavar="GLOB", help="only such names; repeat it")
+    add("--exclude", action="append", default=[], metavar="GLOB", help="no such names; repeat it")
+    add("--only-steps", metavar="0:3", help="tensors of these steps only: 0:3 or 0,5,24")
+    add("--max-bytes", type=byte_count, metavar="N", help="of all tensors: 500M, 2G")
+    add("--sketch", action="store_true", help="a few kB for each tensor, all in one JSON file")
 
 
 def add_samplers(commands: Commands) -> None:
@@ -152,30 +200,3 @@ def add_sampler_options(command: argparse.ArgumentParser) -> None:
         choices=("diffusers", "paper"),
         help="as the installed base computes, or as the papers say (diffusers)",
     )
-
-
-class Collect(argparse.Action):
-    """Pairs of a repeated option, in a dict; None where it was never given."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
-        key, value = values
-        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), key: value})
-
-
-def option(text: str) -> tuple[str, Any]:
-    """ "eta=0.5" -> ("eta", 0.5); a value that is no JSON is a word."""
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is no option: write KEY=VALUE, as in eta=0.5")
-    try:
-        return key, parse_json(value.encode())
-    except ValueError:
-        return key, value
-
-
-def size(text: str) -> tuple[int, int]:
-    """ "512x384" -> (512, 384)"""
-    width, x, height = text.lower().partition("x")
-    if not (x and width.isdecimal() and height.isdecimal() and len(text) < 20):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: write WIDTHxHEIGHT, as in 512x384")
-    return int(width), int(height)

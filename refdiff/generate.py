@@ -40,7 +40,7 @@ SETTINGS: Mapping[str, tuple[type, ...]] = {
 def generate(args: Namespace) -> Iterator[Path]:
     """Make the pictures, write them, and give out their paths. Raises RefdiffError."""
     note = read_settings(args.like) if args.like else {}
-    given = {key: value for key in SETTINGS if (value := getattr(args, key)) is not None}
+    given = given_settings(args)
     settings = {**noted(note, args.like), **given}
     if "prompt" not in settings:
         raise ConfigError("no prompt: say what the picture shall show, or name a picture by --like")
@@ -68,6 +68,11 @@ def generate(args: Namespace) -> Iterator[Path]:
     for index, path in targets.items():
         save_png(result.images[index], path, {**made, "index": index})
         yield path
+
+
+def given_settings(args: Namespace) -> dict[str, Any]:
+    """Those of the settings that the command line gave."""
+    return {key: value for key in SETTINGS if (value := getattr(args, key)) is not None}
 
 
 def noted(note: Mapping[str, Any], source: str | None) -> dict[str, Any]:
@@ -131,9 +136,20 @@ def fingerprint(folder: Path) -> str:
     """sha256 over the files of a checkpoint's components, in the order of their names."""
     digest = hashlib.sha256()
     for component in sorted(COMPONENTS):
-        for path in sorted((folder / component).iterdir()):
-            if path.suffix in (".json", ".txt", ".safetensors"):
-                digest.update(f"{component}/{path.name}".encode())
-                with open(path, "rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        _add_files(digest, folder / component)
     return digest.hexdigest()
+
+
+def component_fingerprint(folder: Path) -> str:
+    """sha256 over the files of one component."""
+    digest = hashlib.sha256()
+    _add_files(digest, folder.resolve())
+    return digest.hexdigest()
+
+
+def _add_files(digest: Any, folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".txt", ".safetensors"):
+            digest.update(f"{folder.name}/{path.name}".encode())
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())

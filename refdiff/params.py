@@ -5,7 +5,7 @@ p / "norm1" goes down     p["weight"] reads     "conv_shortcut" in p asks
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
@@ -18,10 +18,14 @@ R = TypeVar("R")
 
 
 class Weights:
-    """Named tensors, read from `source` when first used, widened once to the dtype asked for."""
+    """Named tensors, read from `source` when first used, widened once to the dtype asked for.
 
-    def __init__(self, source: Mapping[str, Array]) -> None:
+    keeps: whether the widened tensors stay; else each is widened whenever it is read.
+    """
+
+    def __init__(self, source: Mapping[str, Array], keeps: bool = True) -> None:
         self.source = source
+        self.keeps = keeps
         self._widened: dict[tuple[str, str], Array] = {}
         self._paths = {
             ".".join(parts[: i + 1])
@@ -32,9 +36,16 @@ class Weights:
     def read(self, name: str, dtype: np.dtype[Any]) -> Array:
         """The tensor `name` in `dtype`: the file's own memory where that is its dtype already."""
         key = (name, dtype.str)
+        if not self.keeps:
+            return self.source[name].astype(dtype, copy=False)
         if key not in self._widened:
             self._widened[key] = self.source[name].astype(dtype, copy=False)
         return self._widened[key]
+
+    @cached_property
+    def passing(self) -> "Weights":
+        """The same tensors, none of which is kept widened."""
+        return Weights(self.source, keeps=False) if self.keeps else self
 
     def __contains__(self, path: str) -> bool:
         """Whether a tensor has this name, or one lies below this path."""

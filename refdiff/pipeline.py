@@ -3,6 +3,7 @@
 tokens -> text states -> noise -> guided denoising -> latents -> picture
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -110,15 +111,17 @@ class Pipeline:
             "count": count,
             "dtype": np.dtype(dtype).name,
         }
-        with self._engine() as used:
+        with self._engine(settings) as used:
             apart = chosen.out_shape(shape)[0] == 2 * count
             model = self.guided(prompt, negative, guidance, guidance_rescale, count, dtype, apart)
+            self._tap_plan(plan)
             x = self._tap("latents", start * chosen.init_noise_sigma(plan))
             for done, final in enumerate(self.denoise(model, chosen, plan, x, added), 1):
                 x = final
                 if progress is not None:
                     progress(done, len(plan))
-            picture = self._tap("picture", self.vae.decode(self.vae.unscale(x)))
+            z = self._tap("z", self.vae.unscale(x))
+            picture = self._tap("picture", self.vae.decode(z))
         return Result(to_images(picture), x, {**settings, "engine": str(used)})
 
     def denoise(
@@ -130,12 +133,14 @@ class Pipeline:
         draw: Callable[[int], Array],
     ) -> Iterator[Array]:
         """The latents after each row of the plan, recorded below `steps.i`: x [N,C,h,w]."""
-        steps = sample(model, sampler, plan, x, draw)
+
+        def told(x: Array, t: float) -> Array:
+            return self._tap("out", model(self._tap("x_in", x), t))
+
+        steps = sample(told, sampler, plan, x, lambda i: self._tap("noise", draw(i)))
         for i in range(len(plan)):
             with self._trace.within(f"steps.{i}") if self._trace is not None else nullcontext():
                 step = next(steps)
-                self._tap("x_in", step.x_in)
-                self._tap("out", step.out)
                 self._tap("x_prev", step.x_prev)
             yield step.x_prev
 
@@ -160,16 +165,26 @@ class Pipeline:
         def model(x: Array, t: float) -> Array:
             return self.unet(x, t, states)
 
+        def both(x: Array, t: float) -> Array:
+            out = model(x, t)
+            self._tap("eps_uncond", out[: len(x) // 2])
+            self._tap("eps_text", out[len(x) // 2 :])
+            return out
+
         if alone:
             return model
-        return (with_uncond if apart else classifier_free)(model, guidance, rescale)
+        return (with_uncond if apart else classifier_free)(both, guidance, rescale)
 
     def encode(self, texts: list[str], dtype: npt.DTypeLike = np.float32) -> Array:
-        """The text states that the U-Net attends to: -> [N,L,D]. Raises PromptError."""
+        """The text states that the U-Net attends to: -> [N,L,D]. Raises PromptError.
+
+        Each text is a call of its own, the last one first: so diffusers encodes the prompt before
+        the negative one, and a name that is counted means the same text in both.
+        """
         check_prompts(texts)
-        ids = np.array(self.tokenizer(texts))
-        self._tap("tokens", ids)
-        return self.text_encoder(ids, dtype).last_hidden_state
+        ids = self._tap("tokens", np.array(self.tokenizer(texts)))
+        states = [self.text_encoder(row, dtype).last_hidden_state for row in ids[::-1]]
+        return self._tap("text_states", np.concatenate(states[::-1]))
 
     def choose(
         self,
@@ -212,13 +227,20 @@ class Pipeline:
             yield
 
     @contextmanager
-    def _engine(self) -> Iterator[Engine]:
-        """Kernels, unless the caller chose an engine."""
+    def _engine(self, settings: Mapping[str, Any]) -> Iterator[Engine]:
+        """Kernels, unless the caller chose an engine; a trace is told which, and the settings."""
         wanted = current_engine(default=FAST)
         with engine(wanted.name, wanted.rounding) as used:
             if self._trace is not None:
                 self._trace.notes["engine"] = str(used)
+                self._trace.notes["settings"] = json.dumps(settings, default=str)
             yield used
+
+    def _tap_plan(self, plan: samplers.Plan[Any]) -> None:
+        """The plan's columns as `plan.NAME`; those of words are no tensors."""
+        for name in plan.names:
+            if plan.column(name).dtype.kind != "U":
+                self._tap(f"plan.{name}", plan.column(name))
 
     def _tap(self, name: str, value: Array) -> Array:
         if self._trace is not None:

@@ -222,34 +222,50 @@ def write(
     RefdiffError where the file cannot be written.
     """
     path = os.fspath(path)
-    dtypes = {name: _dtype_name(path, name, array) for name, array in tensors.items()}
+    dtypes = {name: dtype_name(path, name, array) for name, array in tensors.items()}
     order = sorted(dtypes, key=lambda name: (-_ORDER.index(dtypes[name]), name))
-    entries: dict[str, object] = {}
-    if metadata is not None:
-        for name, text in metadata.items():
-            _check_text(path, "the name of metadata", name)
-            _check_text(path, f"metadata under {show(name)}", text)
-        entries["__metadata__"] = dict(sorted(metadata.items()))
-    end = 0
+    entries, end = {}, 0
     for name in order:
         begin, end = end, end + tensors[name].nbytes
-        shape = list(tensors[name].shape)
-        entries[name] = {"dtype": dtypes[name], "shape": shape, "data_offsets": [begin, end]}
-    header = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % 8)
-    if len(header) > LONGEST_HEADER:
-        raise CheckpointError(
-            f"{path} would need a header of {len(header)} bytes, and the format allows "
-            f"{LONGEST_HEADER}; spread the tensors over several files."
-        )
+        entries[name] = entry(dtypes[name], tensors[name].shape, begin, end)
+    packed = header(path, entries, metadata)
     with atomic_write(path) as file:
-        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(packed)
         for name in order:
             array = np.ascontiguousarray(tensors[name], DTYPES[dtypes[name]])
             file.write(array.reshape(-1).view(np.uint8).data)
 
 
-def _dtype_name(path: str, name: object, array: NDArray[np.generic]) -> str:
+def entry(dtype: str, shape: tuple[int, ...], begin: int, end: int) -> dict[str, object]:
+    """What the header says of one tensor."""
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+
+
+def header(
+    path: str, entries: Mapping[str, object], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """What stands before the tensors: the length, and the JSON padded to a multiple of 8 bytes.
+
+    Raises CheckpointError for metadata that is no text, and for more than the format allows.
+    """
+    whole: dict[str, object] = {}
+    if metadata is not None:
+        for name, text in metadata.items():
+            _check_text(path, "the name of metadata", name)
+            _check_text(path, f"metadata under {show(name)}", text)
+        whole["__metadata__"] = dict(sorted(metadata.items()))
+    packed = json.dumps({**whole, **entries}, ensure_ascii=False, separators=(",", ":")).encode()
+    packed += b" " * (-len(packed) % 8)
+    if len(packed) > LONGEST_HEADER:
+        raise CheckpointError(
+            f"{path} would need a header of {len(packed)} bytes, and the format allows "
+            f"{LONGEST_HEADER}; spread the tensors over several files."
+        )
+    return len(packed).to_bytes(8, "little") + packed
+
+
+def dtype_name(path: str, name: object, array: NDArray[np.generic]) -> str:
+    """The format's name of an array's type; CheckpointError where it has none, or the name is."""
     _check_text(path, "the name of a tensor", name)
     if name == "__metadata__":
         raise CheckpointError(

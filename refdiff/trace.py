@@ -6,15 +6,13 @@ name below their block. The recorder is a passenger of `Params`: nothing here is
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from os import PathLike
-from typing import Any, Protocol, TypeVar, cast
-
-import numpy as np
+from typing import Any, TypeVar, cast
 
 from refdiff import safetensors
-from refdiff.errors import CheckpointError
-from refdiff.op import Array
+from refdiff.errors import CheckpointError, ConfigError
+from refdiff.op import Array, Op
 
 R = TypeVar("R")
 
@@ -57,7 +55,7 @@ class Passenger:
         return full if count == 1 else f"{full}@{count}"
 
     def _full(self, name: str) -> str:
-        return ".".join(filter(None, (*self._scope, name)))
+        return ".".join(filter(None, (*self._scope, name))).replace(".@", "@")
 
     @contextmanager
     def within(self, scope: str) -> Iterator[None]:
@@ -71,17 +69,56 @@ class Passenger:
 
 
 class Trace(Passenger, Mapping[str, Array]):
-    """Name -> array, in order of computation."""
+    """Name -> array, in order of computation.
 
-    def __init__(self, notes: Mapping[str, str] | None = None) -> None:
+    notes: what is worth knowing about the run; wanted: says of a name whether to keep its array;
+    limit: of all arrays' bytes. Raises ConfigError for the array that goes beyond it.
+    """
+
+    def __init__(
+        self,
+        notes: Mapping[str, str] | None = None,
+        wanted: Callable[[str], bool] = lambda name: True,
+        limit: int | None = None,
+    ) -> None:
         super().__init__()
         self._arrays: dict[str, Array] = {}
         self.notes = dict(notes or {})
+        self.wanted = wanted
+        self._limit, self._bytes, self._layer = limit, 0, ""
+
+    def layer(self, path: str, call: Callable[[], R]) -> R:
+        """As every passenger; the ops that `call` calls are this layer's."""
+        outer, self._layer = self._layer, path
+        try:
+            return super().layer(path, call)
+        finally:
+            self._layer = outer
+
+    def op(self, op: Op[Any], compute: Callable[..., Array], *args: Any, **options: Any) -> Array:
+        """Stand around every op (`refdiff.op.around`), recording its result as `layer@op`."""
+        layer = self._layer
+        return self.record(f"{layer}@{op.name}", compute(*args, **options))
 
     def seen(self, name: str, value: Array) -> Array:
-        """Keep it."""
-        self._arrays[name] = value
+        """Keep it where it is wanted."""
+        if self.wanted(name):
+            self.keep(name, value)
         return value
+
+    def keep(self, name: str, value: Array) -> None:
+        """Put a wanted value where the trace has its values."""
+        self.spend(name, value.nbytes)
+        self._arrays[name] = value
+
+    def spend(self, name: str, nbytes: int) -> None:
+        """Raises ConfigError where the limit has no room for so many bytes more."""
+        self._bytes += nbytes
+        if self._limit is not None and self._bytes > self._limit:
+            raise ConfigError(
+                f"{name} takes {nbytes} bytes, which makes {self._bytes} with all before it, and "
+                f"the limit is {self._limit}: allow more, or want less by level, globs or steps"
+            )
 
     def __getitem__(self, name: str) -> Array:
         return self._arrays[name]
@@ -95,7 +132,7 @@ class Trace(Passenger, Mapping[str, Array]):
     def save(self, path: str | PathLike[str]) -> None:
         """Write a safetensors file; the order of computation and the notes are in its metadata."""
         metadata = {**self.notes, "order": json.dumps(list(self))}
-        safetensors.write(path, self._arrays, metadata)
+        safetensors.write(path, self, metadata)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Trace":
@@ -111,59 +148,3 @@ class Trace(Passenger, Mapping[str, Array]):
         trace = cls(notes)
         trace._arrays = {name: file[name] for name in order}
         return trace
-
-
-class Traceable(Protocol):
-    """Whatever can hand its values to a recorder while a `with` lasts."""
-
-    def recording(self, trace: Passenger) -> AbstractContextManager[None]: ...
-
-
-@contextmanager
-def trace(target: Traceable) -> Iterator[Trace]:
-    """Record every named value that `target` (a pipeline or a component) computes inside."""
-    taken = Trace()
-    with target.recording(taken):
-        yield taken
-
-
-@contextmanager
-def record(module: Any) -> Iterator[Trace]:
-    """The same record of somebody else's module, which has `named_modules` and forward hooks.
-
-    Duck-typed on PyTorch's torch.nn.Module; nothing of PyTorch is imported.
-    """
-    taken = Trace()
-
-    def hook(name: str) -> Callable[..., None]:
-        def keep(_module: Any, _inputs: Any, output: Any) -> None:
-            tensor = _first_tensor(output)
-            if tensor is not None:
-                taken.record(name, _to_numpy(tensor))
-
-        return keep
-
-    handles = [m.register_forward_hook(hook(name)) for name, m in module.named_modules()]
-    try:
-        yield taken
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _first_tensor(output: Any) -> Any:
-    """The tensor of a module's result: itself, or the first of a tuple or of an output record."""
-    if hasattr(output, "detach"):
-        return output
-    if isinstance(output, Mapping):
-        output = tuple(output.values())
-    if isinstance(output, tuple | list) and output:
-        return _first_tensor(output[0])
-    return None
-
-
-def _to_numpy(tensor: Any) -> Array:
-    tensor = tensor.detach().cpu()
-    # NumPy has no bfloat16; float32 holds every one of its values.
-    tensor = tensor.float() if "bfloat16" in str(tensor.dtype) else tensor
-    return np.array(tensor.numpy())

@@ -20,7 +20,15 @@ ROOMS: dict[str, set[str]] = {
     "kernels": {"op"},
     "ops": {"op", "kernels"},
     "safetensors": {"atomic", "strict_json"},
+    "version": set(),
+    "selection": set(),
     "trace": {"op", "safetensors"},
+    "stream": {"op", "safetensors"},
+    "sketch": {"op", "files"},
+    "manifest": {"op", "sketch", "version"},
+    "tracefile": {"op", "atomic", "trace", "selection", "stream", "sketch", "manifest"},
+    "tracing": {"op", "trace", "tracefile"},
+    "recording": {"op", "trace", "tracefile"},
     "params": {"op", "trace"},
     "nn": {"op", "ops", "params"},
     "diffusion": set(),
@@ -36,13 +44,32 @@ ROOMS: dict[str, set[str]] = {
     "pipeline": {"op", "draws", "trace", "components", "diffusion", "noise", "text", "pictures"}
     | {"checks"},
     "loading": {"files", "checkpoints", "components", "diffusion", "text", "pipeline"},
+    "verify": {"op", "atomic", "strict_json", "files", "safetensors", "trace", "params", "nn"}
+    | {"selection", "version"}
+    | {"ops", "diffusion", "noise", "text", "checkpoints", "components", "loading", "pipeline"},
+    "comparing": {"op", "verify"},
+    "comparecommand": {"atomic", "comparing", "verify"},
+    "kitcommand": {"atomic", "comparecommand", "verify"},
     "progress": set(),
     "generate": {"op", "atomic", "checkpoints", "loading", "pipeline", "pictures", "latents"}
     | {"checks", "progress"},
+    "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading"}
+    | {"pipeline", "latents", "progress", "trace", "tracefile", "tracing"},
     "show": {"atomic", "diffusion", "loading", "plots"},
-    "cli": {"generate", "show", "diffusion", "strict_json", "refdiff"},
+    "arguments": {"strict_json"},
+    "cli_verify": {"comparecommand", "kitcommand"},
+    "cli": {
+        "generate",
+        "show",
+        "tracecommand",
+        "cli_verify",
+        "selection",
+        "arguments",
+        "version",
+    },
     "__main__": {"cli"},
-    "refdiff": {"noise", "ops", "op", "diffusion", "loading", "pipeline", "text", "trace"},
+    "refdiff": {"noise", "ops", "op", "diffusion", "loading", "pipeline", "text", "trace"}
+    | {"comparing", "recording", "sketch", "tracing", "version"},
 }
 OUTSIDE: dict[str, set[str]] = {  # which libraries a room may use
     "kernels": {"numpy", "numba", "scipy"},
@@ -57,6 +84,7 @@ OUTSIDE: dict[str, set[str]] = {  # which libraries a room may use
     "pictures": {"numpy", "PIL"},
     "plots": {"numpy", "PIL"},
     "pipeline": {"numpy", "PIL"},
+    "verify": {"numpy", "PIL"},
 }
 
 

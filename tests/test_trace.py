@@ -15,7 +15,9 @@ from refdiff.components import UnconditionalUNet
 from refdiff.errors import CheckpointError
 from refdiff.loading import load
 from refdiff.params import Params, Weights
-from refdiff.trace import Trace, record, trace
+from refdiff.recording import record
+from refdiff.trace import Trace
+from refdiff.tracing import trace
 from tests.nn import oracle
 
 

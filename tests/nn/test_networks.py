@@ -11,7 +11,8 @@ from refdiff.errors import ShapeError
 from refdiff.nn import clip, unet, unet_unconditional, vae
 from refdiff.op import engine
 from refdiff.params import Params
-from refdiff.trace import Trace, record
+from refdiff.recording import record
+from refdiff.trace import Trace
 from tests.nn import oracle
 
 BOUND = 1e-11

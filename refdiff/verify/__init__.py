@@ -1,0 +1,1 @@
+"""Comparing an implementation with refdiff: whose numbers differ, where first, and why."""

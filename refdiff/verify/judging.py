@@ -1,0 +1,117 @@
+"""Each layer's own error, held against honest rounding from the same inputs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from refdiff.op import Array
+from refdiff.verify.bound_rules import bounding
+from refdiff.verify.bounded import Bounded, Excess
+from refdiff.verify.diagnose import Explanation, Scene
+from refdiff.verify.formats import FLOAT32, Profile
+from refdiff.verify.metrics import measure
+from refdiff.verify.replay import Replay, Site
+from refdiff.verify.verdict import Noise, State, Verdict, honest, judge
+from refdiff.verify.walks import HONEST, Walk
+
+SCENES = 64  # that are kept for a diagnosis
+LARGE = 1 << 24  # bytes of values from which definitions, being slow, are not run
+SUSPICIOUS = 2.0  # times careful rounding, from which mistakes are tried
+
+
+class Guilty(Protocol):
+    """What is not explained by rounding: what it should be, what it is, and ways to find out."""
+
+    @property
+    def exact(self) -> Array: ...
+
+    @property
+    def given(self) -> Array: ...
+
+    def honest(self) -> Array:
+        """What an honest run gives."""
+
+    def diagnose(self, most: int = 5) -> list[Explanation]:
+        """Which mistakes explain it, the best first."""
+
+    def again(self, explanation: Explanation) -> bool:
+        """Whether what was found elsewhere explains this, too."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a layer gave, judged; where rounding does not explain it, the scene of the mistake."""
+
+    name: str
+    verdict: Verdict
+    scene: Guilty | None = None
+
+
+Told = Callable[[Finding], None]
+
+
+class Judge:
+    """Examines the sites of a replay, and tells of every layer in the order of computation."""
+
+    def __init__(self, told: Told, profile: Profile = FLOAT32) -> None:
+        self.told, self.profile = told, profile
+        self._scenes = 0
+
+    def __call__(self, replay: Replay, site: Site, exact: Mapping[str, Array]) -> None:
+        """Judge what a site's layers gave."""
+        walks = HONEST[self.profile.name]
+        if replay.bytes_of(site) > LARGE and any(walk.kernels for walk in walks):
+            walks = tuple(walk for walk in walks if walk.kernels)
+        runs = [replay.run(site, walk, None if len(exact) > 1 else [*exact]) for walk in walks]
+        careful = [run for run, walk in zip(runs, walks, strict=True) if not walk.hasty]
+        for name, y in exact.items():
+            noise = honest([r[name] for r in runs], y, self.profile, [w.name for w in walks])
+            care = honest([r[name] for r in careful], y, self.profile)
+            self.told(self._judged(replay, site, name, y, noise, care))
+
+    def _judged(
+        self, replay: Replay, site: Site, name: str, exact: Array, noise: Noise, care: Noise
+    ) -> Finding:
+        """Held against honest rounding and, where only hasty rounding explains it, mistakes.
+
+        A small mistake may hide below what the hastiest implementations round. If it leaves no more
+        than careful rounding does, it is the better explanation.
+        """
+        given = np.asarray(replay.values[name])
+        verdict = judge(measure(exact, given, self.profile.storage), noise)
+        if verdict.metrics.rms <= SUSPICIOUS * care.unit.rms and verdict.state < State.UNEXPLAINED:
+            return Finding(name, verdict)
+        near, walk = replay.narrowed(site, name), HONEST[self.profile.name][0]
+        if verdict.state >= State.UNEXPLAINED:
+            excess = beyond(replay, near, name, given, self.profile)
+            verdict, care = judge(verdict.metrics, noise, excess), noise
+        if self._scenes >= SCENES or given.shape != exact.shape:
+            return Finding(name, verdict)
+        scene = Scene(replay, near, name, exact, given.astype(np.float64), care.unit.rms, walk)
+        if verdict.state < State.UNEXPLAINED:
+            known = scene.known()
+            if known is None:
+                return Finding(name, verdict)
+            made = judge(verdict.metrics, care)
+            verdict = replace(made, state=State.UNEXPLAINED, known=known.id)
+        self._scenes += 1
+        return Finding(name, verdict, scene)
+
+    def tapped(self, name: str, exact: Array, given: Array) -> None:
+        """Judge what is handed on outside of layers, where nothing is rounded but to be stored."""
+        noise = honest((), exact, self.profile)
+        self.told(Finding(name, judge(measure(exact, given, self.profile.storage), noise)))
+
+
+def _bounded(x: Array) -> Any:
+    """As an exact value; times, [] or [N], are numbers that no op rounds."""
+    return Bounded.exact(x) if x.ndim > 1 else x
+
+
+def beyond(replay: Replay, site: Site, name: str, given: Array, profile: Profile) -> Excess | None:
+    """How many elements lie beyond what any rounding of the profile can do."""
+    walk = Walk("bound", _bounded, lambda: bounding(profile), np.dtype(np.float64))
+    bounded = replay.run(site, walk, (name,)).get(name)
+    return bounded.excess(given) if isinstance(bounded, Bounded) else None

@@ -1,0 +1,138 @@
+"""How far an array is from the exact one, in every measure that somebody asks for.
+
+With d = candidate - reference over n elements:
+
+    rms = sqrt(mean d^2),   SNR = 20 log10(rms reference / rms) dB
+    slope = <c, r> / <r, r>,   cosine = <c, r> / (|c| |r|),   R^2 of the fit c ~ slope r = cosine^2
+    z = mean d / (std d / sqrt n),   which is of size 1 where errors have no common sign
+    ULP = |d| / spacing of the format's numbers in the binade of the *reference*      Muller 2005
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from refdiff.errors import ShapeError
+from refdiff.op import Array
+from refdiff.verify.formats import FORMATS, Format
+
+CHUNK = 1 << 18  # elements at a time: a few megabytes of intermediates
+QUANTILE = 0.999
+OUTSIDE = 8  # elements at least that lie beyond it: of fewer it would be little but the maximum
+ULP_QUANTILES = (0.5, 0.99, 0.999, 1.0)
+Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What `measure` finds. Elements that are not finite on both sides are only counted."""
+
+    n: int
+    unequal: int  # elements that differ at all; for whole numbers all there is to say
+    rms: float
+    reference_rms: float
+    reference_peak: float  # max |reference|
+    quantile: float  # 99.9 % of the errors are no larger, or all but the 8 largest
+    largest: float
+    largest_at: Index | None
+    cosine: float
+    slope: float
+    z: float
+    ulps: tuple[float, ...]  # at ULP_QUANTILES
+    nans: tuple[int, int]  # in the reference, in the candidate
+    infinities: tuple[int, int]
+    broken: int  # elements where one side is not finite and the other is not the same
+    broken_at: Index | None  # the first of them
+
+    @property
+    def relative(self) -> float:
+        """The rms error over the rms of the reference."""
+        return ratio(self.rms, self.reference_rms)
+
+    @property
+    def snr(self) -> float:
+        """In dB; infinite where nothing differs."""
+        with np.errstate(divide="ignore"):
+            return float(-20 * np.log10(self.relative))
+
+    @property
+    def r_squared(self) -> float:
+        """The share of the candidate's energy that slope x reference explains."""
+        return self.cosine**2
+
+    @property
+    def headroom(self) -> float:
+        """How many times the reference's peak goes into 65504: below 1, float16 overflows."""
+        return ratio(FORMATS["float16"].largest, self.reference_peak)
+
+
+def measure(reference: Array, candidate: Array, format: Format = FORMATS["float32"]) -> Metrics:
+    """Compare `candidate` with the exact `reference`. reference [*], candidate [*]
+
+    ULPs are those of `format`. Everything is divided by a power of two before it is squared, so
+    that nothing overflows. Raises ShapeError where the shapes differ.
+    """
+    if np.shape(reference) != np.shape(candidate):
+        raise ShapeError(
+            f"a reference {np.shape(reference)} cannot be compared with {np.shape(candidate)}"
+        )
+    shape, r, c = np.shape(reference), np.ravel(reference), np.ravel(candidate)
+    finite = np.isfinite(r) & np.isfinite(c)
+    same = (r == c) | (np.isnan(r) & np.isnan(c))
+    broken = np.flatnonzero(~finite & ~same)
+    scale = 2.0 ** float(np.frexp(max(peak(r, finite), peak(c, finite)))[1])
+
+    sums, error, ulps = np.zeros(5), np.zeros(r.size), np.zeros(r.size)
+    for start in range(0, r.size, CHUNK):
+        part = slice(start, start + CHUNK)
+        a, b = (np.where(finite[part], x[part], 0).astype(np.float64) / scale for x in (r, c))
+        d = b - a
+        sums += d.sum(), d @ d, a @ a, b @ b, a @ b
+        error[part] = abs(d)
+        ulps[part] = abs(d) / format.ulp(a * scale) * scale
+
+    n = max(int(np.count_nonzero(finite)), 1)
+    bias, dd, rr, cc, rc = map(float, sums)
+    return Metrics(
+        n=r.size,
+        unequal=int(np.count_nonzero(~same)),
+        rms=scale * np.sqrt(dd / n),
+        reference_rms=scale * np.sqrt(rr / n),
+        reference_peak=peak(r, finite),
+        quantile=scale * quantiles(error[finite], [min(QUANTILE, max(0.5, 1 - OUTSIDE / n))])[0],
+        largest=scale * float(error.max(initial=0)),
+        largest_at=place(error.argmax(), shape) if error.any() else None,
+        cosine=ratio(rc, np.sqrt(rr) * np.sqrt(cc), otherwise=float(rr == cc)),
+        slope=ratio(rc, rr, otherwise=float(rr == cc)),
+        z=ratio(bias, np.sqrt(max(dd - bias**2 / n, 0))),
+        ulps=quantiles(ulps[finite], ULP_QUANTILES),
+        nans=(int(np.isnan(r).sum()), int(np.isnan(c).sum())),
+        infinities=(int(np.isinf(r).sum()), int(np.isinf(c).sum())),
+        broken=broken.size,
+        broken_at=place(broken[0], shape) if broken.size else None,
+    )
+
+
+def peak(x: Array, where: Array) -> float:
+    """max |x| there."""
+    top, bottom = x.max(where=where, initial=0), x.min(where=where, initial=0)
+    return max(float(top), -float(bottom))
+
+
+def quantiles(x: Array, q: Sequence[float]) -> tuple[float, ...]:
+    """An element each: the smallest that no smaller share than q of x stays within."""
+    if not x.size:
+        return (0.0,) * len(q)
+    return tuple(map(float, np.quantile(x, q, method="inverted_cdf")))
+
+
+def place(i: np.intp, shape: Index) -> Index:
+    return tuple(map(int, np.unravel_index(i, shape)))
+
+
+def ratio(a: float, b: float, otherwise: float | None = None) -> float:
+    """a / b; where b is zero: `otherwise`, or 0 for 0 / 0 and infinity for the rest."""
+    if b:
+        return float(a / b)
+    return otherwise if otherwise is not None else float(np.copysign(np.inf, a)) if a else 0.0

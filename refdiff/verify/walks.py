@@ -1,0 +1,136 @@
+"""Ways of computing the same graph: exactly, and as an honest implementation would."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from refdiff.op import Array, Op, Wrapper, around, engine, round_to
+from refdiff.params import Params
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What arrays become before they are computed with, and what stands around the computing."""
+
+    name: str
+    lift: Callable[[Array], Any]
+    within: Callable[[], AbstractContextManager[Any]]
+    dtype: np.dtype[Any]  # of weights
+    kernels: bool = False  # whether ops are computed by them
+    hasty: bool = False  # rounds more than care would, as fast implementations do
+
+    def of(self, value: Any) -> Any:
+        """Whatever a layer is called with, lifted: arrays, and what holds arrays."""
+        if isinstance(value, Params):
+            return replace(value, dtype=self.dtype, weights=value.weights.passing)
+        if isinstance(value, np.ndarray):
+            return self.lift(value) if value.dtype.kind == "f" else value
+        if type(value) in (list, tuple):
+            return type(value)(map(self.of, value))
+        if isinstance(value, partial):
+            named = {key: self.of(v) for key, v in value.keywords.items()}
+            return partial(value.func, *map(self.of, value.args), **named)
+        return value
+
+
+def in_format(
+    dtype: type[np.floating[Any]],
+    kind: str,
+    rounding: str | None = None,
+    wrapper: Wrapper | None = None,
+) -> Walk:
+    """Arrays of a dtype, rounded to a narrower format before an op and after it."""
+
+    def lift(x: Array) -> Array:
+        cast = x.astype(dtype, copy=False)
+        return cast if rounding is None else round_to(cast, rounding)
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        also = around(wrapper) if wrapper else nullcontext()
+        with engine(kind, rounding), around(phase_in(dtype)), also:
+            yield
+
+    name = np.dtype(dtype).name if rounding is None else rounding
+    name += f", {kind if wrapper is None else wrapper.__name__.replace('_', ' ')}"
+    return Walk(name, lift, within, np.dtype(dtype), kind == "fast", wrapper is not None)
+
+
+def phase_in(dtype: type[np.floating[Any]]) -> Callable[..., Array]:
+    """The time's waves with frequencies and phases of that dtype, as frameworks compute them."""
+
+    def wrapper(op: Op[Any], compute: Callable[..., Array], *args: Any, **options: Any) -> Array:
+        if op.name != "timestep_embedding" or dtype is np.float64:
+            return compute(*args, **options)
+        t, width, half = np.asarray(args[0], dtype), args[1], args[1] // 2
+        shift, period = options.get("freq_shift", 0.0), options.get("max_period", 1e4)
+        exponent = dtype(-np.log(period)) * np.arange(half, dtype=dtype) / dtype(half - shift)
+        phase = t[:, None] * np.exp(exponent)
+        waves = [np.cos(phase), np.sin(phase)]
+        waves = waves if options.get("flip_sin_to_cos", True) else waves[::-1]
+        return np.pad(np.concatenate(waves, -1), ((0, 0), (0, width % 2)))
+
+    return wrapper
+
+
+def folded_norms(op: Op[Any], compute: Callable[..., Array], *args: Any, **options: Any) -> Array:
+    """Norms in one pass: var = mean x^2 - mean^2, y = a x + (beta - a mean).
+
+    So does PyTorch where channels are innermost. The further the mean is from 0, the more it
+    rounds, and a whole group alike: so each group's sums are the furthest off of several orders.
+    """
+    if op.name not in ("group_norm", "layer_norm"):
+        return compute(*args, **options)
+    x, gamma, beta = args
+    groups = options.get("groups")
+    rows = x if groups is None else x.reshape(len(x), groups, -1)
+    channels = 1 if groups is None else x.shape[1] // groups
+    mean = worst_mean(rows, channels)
+    variance = np.maximum(worst_mean(np.square(rows), channels) - np.square(mean), 0)
+    inverse = 1 / np.sqrt(variance + x.dtype.type(options.get("eps", 1e-5)))
+    if op.name == "group_norm":
+        channel = (len(x), x.shape[1]) + (1,) * (x.ndim - 2)
+        each = x.shape[1] // options["groups"]
+        mean, inverse = (np.repeat(m[..., 0], each, 1).reshape(channel) for m in (mean, inverse))
+        gamma, beta = (g.reshape(channel[1:]) for g in (gamma, beta))
+    scale = gamma * inverse
+    return x * scale + (beta - scale * mean)
+
+
+def worst_mean(rows: Array, channels: int) -> Array:
+    """Of honest means that one which is furthest off, row by row: rows [*,n] -> [*,1]
+
+    Summed pixel after pixel in each channel, or every 8th or 32nd number after the other.
+    """
+    exact = rows.mean(-1, keepdims=True, dtype=np.float64)
+    by_channel = rows.reshape(*rows.shape[:-1], channels, -1).swapaxes(-1, -2)
+    orders = (by_channel, in_lanes(rows, 8), in_lanes(rows, 32))
+    sums = np.stack([np.cumsum(x, axis=-2)[..., -1, :].sum(-1, keepdims=True) for x in orders])
+    means = sums / rows.dtype.type(rows.shape[-1])
+    return np.take_along_axis(means, abs(means - exact).argmax(0)[None], 0)[0]
+
+
+def in_lanes(rows: Array, lanes: int) -> Array:
+    """What each lane of a vector unit adds up, one after the other: rows [*,n] -> [*,m,lanes]"""
+    n = rows.shape[-1]
+    padded = np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, -n % lanes)])
+    return padded.reshape(*rows.shape[:-1], -1, lanes)
+
+
+EXACT = in_format(np.float64, "reference")
+# By storage format, honest runs in several orders of summation.
+HONEST: dict[str, tuple[Walk, ...]] = {
+    "float64": (in_format(np.float64, "fast"),),
+    "float32": (
+        in_format(np.float32, "reference"),
+        in_format(np.float32, "fast"),
+        in_format(np.float32, "fast", wrapper=folded_norms),
+    ),
+    "tf32": (in_format(np.float32, "reference", "tf32"),),
+    "float16": (in_format(np.float32, "reference", "float16"),),
+    "bfloat16": (in_format(np.float32, "reference", "bfloat16"),),
+}
