@@ -1,11 +1,14 @@
 """Write the pages that are tables of the code: python docs/tables.py [FOLDER]."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from refdiff import samplers
 from refdiff.checkpoints import clip, unet, unet_unconditional, vae
+from refdiff.verify.mistakes import CATALOGUE, FAMILIES
+from refdiff.verify.mistakes.recipes import RECIPES
 
 HEAD = "<!-- written by docs/tables.py -->\n\n"
 
@@ -52,7 +55,47 @@ def keys(title: str, rows: Rows) -> list[str]:
     return [f"| key {title} | value |", "|---|---|", *cells]
 
 
-PAGES = {"configurations.md": configurations}
+def mistakes() -> str:
+    """The catalogue of known mistakes, and how one is added."""
+    found = [(m.id, m.title) for m in CATALOGUE.values()]
+    found += [(f.id, re.sub("{value[^}]*}", "{value}", f.title)) for f in FAMILIES.values()]
+    found += [(r.id, r.title) for r in RECIPES]
+    rows = [f"| `{id}` | {title} |" for id, title in sorted(found)]
+    return MISTAKES.format(count=len(found), rows="\n".join(rows))
+
+
+MISTAKES = """# Known mistakes
+
+What `refdiff compare` tries on a layer that rounding does not explain, and what the conformance kit
+shows the effect of: {count} mistakes. A number in braces is fitted.
+
+A mistake is an operation done wrong, and one small function in `refdiff/verify/mistakes/`; it is
+called with the operation itself and its arguments, in the operation's place. Between the networks
+it is a change of the recipe, one line in `recipes.py`.
+
+```python
+import numpy as np
+
+from refdiff import ops
+from refdiff.verify.mistakes import Mistake, made
+
+
+def no_negatives(silu, x):
+    return np.maximum(silu(x), 0)
+
+
+with made(Mistake("silu/no-negatives", "silu without its dip below 0", no_negatives)):
+    print(ops.silu(np.array([-1.0, 0.0])))  # [0. 0.]
+```
+
+In the catalogue it stands below `@mistake("silu", "no-negatives", "...")`.
+
+| mistake | what is done |
+|---|---|
+{rows}
+"""
+
+PAGES = {"configurations.md": configurations, "mistakes.md": mistakes}
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent

@@ -146,6 +146,12 @@ def add_trace(commands: Commands) -> None:
     add("--only-steps", metavar="0:3", help="tensors of these steps only: 0:3 or 0,5,24")
     add("--max-bytes", type=byte_count, metavar="N", help="of all tensors: 500M, 2G")
     add("--sketch", action="store_true", help="a few kB for each tensor, all in one JSON file")
+    add(
+        "--budget",
+        action="store_true",
+        help="also run it in float32, float16 and bfloat16, and write what honest rounding makes "
+        "of each tensor: for refdiff compare without the model",
+    )
 
 
 def add_samplers(commands: Commands) -> None:

@@ -1,6 +1,7 @@
 """The command `refdiff trace`: a run's tensors, or one component's on given inputs, into a file."""
 
 import contextlib
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refdiff import latents, safetensors
-from refdiff.atomic import check_writable
+from refdiff.atomic import atomic_write, check_writable
 from refdiff.components import VAE, TextEncoder, UnconditionalUNet, UNet
 from refdiff.errors import CheckpointError, ConfigError
 from refdiff.generate import (
@@ -41,15 +42,33 @@ def trace_run(args: Namespace) -> Iterator[Path]:
     """Take the trace and give out the paths of what was written. Raises RefdiffError."""
     target = Path(args.output or ("trace.json" if args.sketch else "trace.safetensors"))
     page = check_target(target, args.sketch).with_suffix(".json")
+    if args.budget and (args.sketch or args.latents or args.dtype == "float32"):
+        raise ConfigError(
+            "--budget measures runs from the same start against a trace in float64: leave out "
+            "--sketch, --latents and --dtype float32"
+        )
     for path in (target, page):
         check_writable(path)
     model = load(args.model)
     run = pipeline_run if isinstance(model, Pipeline) else component_run
     with engine(args.engine or "reference"):
         run(args, model, target)
+    if args.budget:
+        add_budget(model, target, page)
     yield target
     if page != target:
         yield page
+
+
+def add_budget(model: Any, target: Path, page: Path) -> None:
+    """Write on the page what honest runs are off by, tensor by tensor."""
+    from refdiff.verify.budget import KEY, honest_runs
+    from refdiff.verify.dumps import open_dump
+
+    print("refdiff: measuring honest rounding", file=sys.stderr, flush=True)
+    told = {**json.loads(page.read_text()), KEY: honest_runs(model, open_dump(target))}
+    with atomic_write(page) as file:
+        file.write((json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def pipeline_run(args: Namespace, pipe: Pipeline, target: Path) -> None:

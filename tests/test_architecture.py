@@ -54,7 +54,7 @@ ROOMS: dict[str, set[str]] = {
     "generate": {"op", "atomic", "checkpoints", "loading", "pipeline", "pictures", "latents"}
     | {"checks", "progress"},
     "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading"}
-    | {"pipeline", "latents", "progress", "trace", "tracefile", "tracing"},
+    | {"pipeline", "latents", "progress", "trace", "tracefile", "tracing", "verify"},
     "show": {"atomic", "diffusion", "loading", "plots"},
     "arguments": {"strict_json"},
     "cli_verify": {"comparecommand", "kitcommand"},

@@ -73,6 +73,29 @@ def test_sketches() -> None:
 
 
 @pytest.mark.parametrize("name", INPUTS)
+def test_a_budget_stands_for_the_model(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What honest runs are off by is on the page, so that compare does not need the weights."""
+    safetensors.write("in.safetensors", INPUTS[name])
+    argv = ["trace", "--model", component(name), "--inputs", "in.safetensors"]
+    assert main([*argv, "--budget", "-o", "ref.safetensors"]) == 0
+    assert main([*argv, "--dtype", "float32", "--engine", "fast", "-o", "mine.safetensors"]) == 0
+    assert main(["compare", "ref.safetensors", "mine.safetensors"]) == 0, capsys.readouterr().out
+    mine = dict(Trace.load("mine.safetensors"))
+    safetensors.write("wrong.safetensors", {**mine, "output": mine["output"] * np.float32(1.01)})
+    assert main(["compare", "ref.safetensors", "wrong.safetensors"]) == 1
+    assert "first wrong output" in capsys.readouterr().out
+
+
+def test_a_budget_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["trace", "a frog", *QUICK]
+    assert main([*argv, "--budget", "-o", "ref.safetensors"]) == 0
+    assert main([*argv, "--dtype", "float32", "--engine", "fast", "-o", "mine.safetensors"]) == 0
+    assert main(["compare", "ref.safetensors", "mine.safetensors"]) == 0, capsys.readouterr().out
+    assert main([*argv, "--budget", "--sketch"]) == 2
+    assert "--budget" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", INPUTS)
 def test_one_component_on_given_inputs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What the file says is what the call in float64 says, and PyTorch's modules in float64."""
     safetensors.write("in.safetensors", INPUTS[name])

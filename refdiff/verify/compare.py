@@ -72,7 +72,8 @@ def compare(
         loaded, wrong, notes = with_weights(loaded, opened(weights))
     if loaded is not None:  # which may know layers that the reference leaves out
         profile, walked = walk(loaded, ours, values, storage, precision is not None, told)
-    made = tuple(tensors(ours, values, walked.findings, profile, Budget.beside(ours)))
+    budget = Budget.beside(ours)
+    made = tuple(tensors(ours, values, walked.findings, profile, budget))
     diagnosed = _diagnosed(made, walked.findings, told) if diagnosing else ()
     return Report(
         reference=str(getattr(ours, "path", "")),
@@ -83,7 +84,7 @@ def compare(
         tensors=made,
         not_compared=tuple(not_compared(matching, ours, values, walked, waive)),
         diagnosed=diagnosed,
-        warnings=(*notes, *_warnings(storage, profile)),
+        warnings=(*notes, *_warnings(storage, profile, loaded is not None or budget.levels)),
         weights=tuple(wrong),
         nondeterministic=() if again is None else tuple(_unsteady(made, theirs, opened(again))),
         evidence=tuple(evidence(ours, values, made, walked.findings, diagnosed, profile)),
@@ -133,7 +134,12 @@ def _unsteady(tensors: Sequence[Compared], first: Named, second: Named) -> Itera
                 yield t.name
 
 
-def _warnings(storage: str, profile: Profile) -> Iterator[str]:
+def _warnings(storage: str, profile: Profile, measured: object) -> Iterator[str]:
+    if not measured:
+        yield (
+            "no model and no honest runs to judge by, so what is handed down looks wrong, too: "
+            "name the model by --model, or make the reference by refdiff trace --budget"
+        )
     if profile.name != storage:
         yield (
             f"the numbers are {storage}'s, but only the rounding of {profile.name} explains them: "

@@ -1,5 +1,6 @@
 """What a comparison found: plain data, which every way of showing it starts from."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
@@ -145,6 +146,7 @@ class Report:
                 for d in self.diagnosed
             ],
             "not_compared": [asdict(n) for n in self.not_compared],
+            "trajectory": [_step(t) for t in self.tensors if step_of(t.name) is not None],
             "nondeterministic": list(self.nondeterministic),
             "weights": list(self.weights),
             "warnings": list(self.warnings),
@@ -161,6 +163,20 @@ class Report:
         from refdiff.verify.report_text import screen
 
         return screen(self)
+
+
+def step_of(name: str) -> int | None:
+    """The step whose latents a name means, `steps.3.x_prev`."""
+    found = re.fullmatch(r"steps\.(\d{1,6})\.x_prev", name)
+    return None if found is None else int(found[1])
+
+
+def _step(t: Compared) -> dict[str, Any]:
+    return {
+        "step": step_of(t.name),
+        "teacher_forced": None if t.local is None else t.local.metrics.relative,
+        "free_running": None if t.total is None else t.total.relative,
+    }
 
 
 def _divergence(t: Compared) -> dict[str, Any]:

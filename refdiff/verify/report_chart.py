@@ -47,9 +47,14 @@ class Scale:
         return [p for p in powers if p % math.ceil(len(powers) / most) == 0]
 
 
-def along_the_network(report: Report) -> Html:
-    """Each tensor's own and total error in units of honest rounding, in order of computation."""
-    tensors = report.tensors
+def along_the_network(report: Report, chosen: Sequence[int] | None = None) -> Html:
+    """Each tensor's own and total error in units of honest rounding, in order of computation.
+
+    chosen: the numbers of the tensors, where not all are to be shown.
+    """
+    whole = chosen is None  # which holds the shapes of all dots on the page
+    chosen = range(len(report.tensors)) if chosen is None else chosen
+    tensors = [report.tensors[i] for i in chosen]
     totals = [_total(t) for t in tensors]
     top = max((v for v in (*totals, *(t.rho for t in tensors)) if 0 < v < 1e300), default=1.0)
     y = Scale(LOW, max(HIGH, math.ceil(math.log10(top))), HEIGHT, TOP)
@@ -58,12 +63,12 @@ def along_the_network(report: Report) -> Html:
     dots = sorted(zip(range(len(tensors)), tensors, strict=True), key=lambda pair: pair[1].state)
     return el(
         "svg",
-        el("defs", *(el("path", id=f"dot-{s}", d=d) for s, d in SHAPES.items())),
+        el("defs", *(el("path", id=f"dot-{s}", d=d) for s, d in SHAPES.items() if whole)),
         el("rect", class_="honest", x=LEFT, y=y.at(1), width=_inside(), height=HEIGHT - y.at(1)),
         *_levels(y),
         *_blocks(tensors, xs),
         el("path", class_="total", d="M" + "L".join(f"{a} {b}" for a, b in line) if line else ""),
-        *(_dot(i, t, totals[i], xs[i], y) for i, t in dots),
+        *(_dot(chosen[i], t, totals[i], xs[i], y) for i, t in dots),
         class_="network",
         viewBox=f"0 0 {WIDTH:.0f} {HEIGHT + BELOW:.0f}",
         role="img",

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from refdiff.verify.markup import Html, el, framed, table
-from refdiff.verify.report import Compared, NotCompared, Report
+from refdiff.verify.report import Compared, NotCompared, Report, step_of
 from refdiff.verify.report_chart import along_the_network
 from refdiff.verify.report_guilty import guilty, how_much
 from refdiff.verify.report_text import WORDS
@@ -102,7 +102,23 @@ def network(report: Report) -> Html:
         el("div", along_the_network(report), class_="wide"),
         el("p", *keys, el("span", "total error", class_="key line"), class_="keys"),
         el("p", caption, class_="note"),
+        *over_the_steps(report),
     )
+
+
+def over_the_steps(report: Report) -> Iterator[Html]:
+    """What each step's latents are off by, alone and in all."""
+    chosen = [i for i, t in enumerate(report.tensors) if step_of(t.name) is not None]
+    if len(chosen) > 1:
+        yield el("h2", "Over the steps")
+        yield el("div", along_the_network(report, chosen), class_="wide")
+        yield el(
+            "p",
+            "The latents after each step: dots are what the step itself adds when it starts from "
+            "the candidate's own values (teacher-forced), the line is how far the candidate has "
+            "drifted from the reference's run (free-running).",
+            class_="note",
+        )
 
 
 def rest(report: Report) -> Iterator[Html]:

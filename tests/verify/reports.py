@@ -60,7 +60,7 @@ def explanations(name: str) -> tuple[Explanation, ...]:
 
 def full_report(name: str = "down_blocks.0.resnets.0.norm1") -> Report:
     """One in which every list has something and no key is left out."""
-    others = ("conv_in", "mid_block.resnets.0", "up_blocks.0.resnets.1.conv2")
+    others = ("steps.0.x_prev", "mid_block.resnets.0", "steps.1.x_prev")
     made = report(*others, name)
     return Report(
         **{

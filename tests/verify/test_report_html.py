@@ -55,7 +55,7 @@ def test_the_answer_stands_first() -> None:
     text = " ".join("".join(seen.text).split())
     answer = text.index("Wrong")
     assert text.index("exit code 1") < text.index("Along the network") < text.index("All tensors")
-    assert answer < text.index("eps is 0.05, at up_blocks.0") < text.index("Along the network")
+    assert answer < text.index("eps is 0.05, at steps.1.x_prev") < text.index("Along the network")
     for word in ("no rounding can do this", "unexplained", "a warning about", "not the same twice"):
         assert word in text
     assert "is transposed" in text and "nobody knows it" in text and "waived" in text
