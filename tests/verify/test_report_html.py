@@ -59,7 +59,7 @@ def test_the_answer_stands_first() -> None:
     for word in ("no rounding can do this", "unexplained", "a warning about", "not the same twice"):
         assert word in text
     assert "is transposed" in text and "nobody knows it" in text and "waived" in text
-    assert "Explained likewise, 1 more: conv_in" in text
+    assert "Explained likewise, 1 more: steps.0.x_prev" in text
     assert len(seen.of("use")) == 4 and len(seen.of("section", "guilty")) == 2
     assert len(seen.of("img")) == 2 and len(seen.of("svg", "histogram")) == 2
 
