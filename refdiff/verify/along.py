@@ -67,14 +67,15 @@ def rooted(model: Any, values: Named) -> Named:
 def along(model: Any, reference: Named, values: Named, profile: Profile) -> Walked:
     """Every layer's finding, in the order of computation."""
     found: dict[str, Finding] = {}
+    known, values = values, rooted(model, values)
 
     def tell(finding: Finding) -> None:
-        name = OUTPUT if finding.name == "" else finding.name
+        name = OUTPUT if finding.name == "" and values is not known else finding.name
         found[name] = replace(finding, name=name)
 
     judge_ = Judge(tell, profile)
-    replay = Replay(rooted(model, values), judge_, tapped=judge_.tapped)
-    run_along(model, reference, values, replay)
+    replay = Replay(values, judge_, tapped=judge_.tapped)
+    run_along(model, reference, known, replay)
     if isinstance(model, Pipeline):
-        judge_between(model, reference, values, profile, tell)
+        judge_between(model, reference, known, profile, tell)
     return Walked(found, replay.misfits)

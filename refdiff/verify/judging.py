@@ -65,11 +65,10 @@ class Judge:
         if replay.bytes_of(site) > LARGE and any(walk.kernels for walk in walks):
             walks = tuple(walk for walk in walks if walk.kernels)
         runs = [replay.run(site, walk, None if len(exact) > 1 else [*exact]) for walk in walks]
-        careful = [run for run, walk in zip(runs, walks, strict=True) if not walk.hasty]
+        careful = [not walk.hasty for walk in walks]
         for name, y in exact.items():
             noise = honest([r[name] for r in runs], y, self.profile, [w.name for w in walks])
-            care = honest([r[name] for r in careful], y, self.profile)
-            self.told(self._judged(replay, site, name, y, noise, care))
+            self.told(self._judged(replay, site, name, y, noise, noise.of(careful)))
 
     def _judged(
         self, replay: Replay, site: Site, name: str, exact: Array, noise: Noise, care: Noise

@@ -21,8 +21,9 @@ or a variance: then n is how many channels of samples the honest error is spread
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import compress
 
 import numpy as np
 
@@ -87,6 +88,16 @@ class Noise:
     profile: Profile  # how the runs keep their numbers
     runs: tuple[str, ...]
     independent: float = float("inf")  # errors, at most: see above
+    each: tuple[Level, ...] = ()  # of the runs, one by one
+
+    def of(self, kept: Sequence[bool]) -> "Noise":
+        """That of some of the runs."""
+        if all(kept):
+            return self
+        level = Level(0.0, 0.0, 0.0)
+        for own in compress(self.each, kept):
+            level = level.max(own)
+        return replace(self, level=level, runs=tuple(compress(self.runs, kept)))
 
     @property
     def unit(self) -> Level:
@@ -102,12 +113,13 @@ def honest(
 ) -> Noise:
     """The noise of `runs`, each an honest computation of `exact`. runs [*] each, exact [*]"""
     level, independent = Level(0.0, 0.0, 0.0), float("inf")
-    for run in runs:
-        level = level.max(Level.of(measure(exact, run)))
+    each = tuple(Level.of(measure(exact, run)) for run in runs)
+    for own, run in zip(each, runs, strict=True):
+        level = level.max(own)
         independent = min(independent, spread_over(exact, run))
     floor = Level.of(measure(exact, profile.storage.nearest(exact)))
     labels = names or [f"run {i + 1}" for i in range(len(runs))]
-    return Noise(level, floor, profile, tuple(labels), independent)
+    return Noise(level, floor, profile, tuple(labels), independent, each)
 
 
 def spread_over(exact: Array, run: Array) -> float:
@@ -140,7 +152,8 @@ def judge(metrics: Metrics, noise: Noise, bound: Excess | None = None) -> Verdic
         Level.of(metrics).over(noise.unit),
         widening(min(metrics.n, noise.independent), len(noise.runs)),
     )
-    worst = max(rho.rms, rho.quantile, rho.largest / WIDER) / widened
+    quantile = rho.quantile if metrics.n >= LARGE else 0.0  # of fewer it says nothing
+    worst = max(rho.rms, quantile, rho.largest / WIDER) / widened
     state = State(int(np.searchsorted(GATES, worst)))
     if metrics.broken:
         inside = metrics.reference_peak * OVERFLOW_ROOM  # a bound knows better

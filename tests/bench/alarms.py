@@ -21,9 +21,11 @@ import diffusers
 import numpy as np
 import torch
 
+import refdiff
+from refdiff.loading import shipped
 from refdiff.verify.compare import compare
 from refdiff.verify.report import Report
-from tests.verify.tiny import KINDS, SD2, Tiny, tiny
+from tests.verify.tiny import KINDS, SD2, Tiny, normal, tiny
 
 SEEDS = 17  # for each kind of model and each dtype: 4 x 3 x 17 = 204 runs
 EXPORTS = 4  # seeds for each compiler and runtime
@@ -55,6 +57,25 @@ def torch_runs() -> Iterator[Run]:
         for dtype in DTYPES:
             said = compare(reference, model.candidate(dtype=dtype), model.ours)
             yield Run(f"torch {str(dtype).split('.')[1]}", model.kind, seed, said)
+
+
+def shipped_runs() -> Iterator[Run]:
+    """The shipped model's U-Net in PyTorch."""
+    ours = refdiff.load().unet
+    theirs = diffusers.UNet2DConditionModel.from_pretrained(shipped() / "unet").eval()
+    for seed in range(EXPORTS):
+        rng = np.random.default_rng(seed)
+        inputs = {
+            "sample": normal(rng, 2, ours.config.in_channels, 6, 8),
+            "timestep": np.array([901, 21]),
+            "encoder_hidden_states": normal(rng, 2, 32, ours.config.context),
+        }
+        model = Tiny("unet", theirs, ours, inputs)
+        reference = model.reference()
+        for dtype in DTYPES:
+            said = compare(reference, model.candidate(dtype=dtype), ours)
+            name = f"torch {str(dtype).split('.')[1]}, the shipped model"
+            yield Run(name, "unet", seed, said)
 
 
 def output_of(model: Tiny, call: Callable[..., Any]) -> Dump:
@@ -145,7 +166,7 @@ def main(folder: Path) -> None:
     diffusers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     rows: dict[str, list[Run]] = {}
-    for runs in (torch_runs(), other_runs()):
+    for runs in (torch_runs(), shipped_runs(), other_runs()):
         for run in runs:
             rows.setdefault(run.by, []).append(run)
             wrong = [t for t in run.report.tensors if t.state > 0]
@@ -162,8 +183,8 @@ def page(rows: dict[str, list[Run]]) -> str:
         "",
         f"Written by `python -m tests.bench.alarms docs` against PyTorch {torch.__version__}, "
         f"diffusers {diffusers.__version__}. Small U-Nets of Stable Diffusion 1 and 2, encoders, "
-        "decoders and text encoders, every layer judged by its own error; of torch.compile and "
-        "OpenVINO the whole network by its output.",
+        "decoders and text encoders, and the shipped U-Net, every layer judged by its own error; "
+        "of torch.compile and OpenVINO the whole network by its output.",
         "",
         "| run by | runs | tensors | explained | loose | unexplained | largest rho |",
         "|---|---|---|---|---|---|---|",

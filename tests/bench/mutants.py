@@ -10,6 +10,7 @@ the checkpoint. Pairs are two mutants of one model at once.
 import copy
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +62,7 @@ def trial(model: Tiny, mutants: Sequence[Mutant], rng: np.random.Generator) -> T
     return Trial(tuple(mutants), guilty, report)
 
 
+@cache
 def models() -> dict[str, Tiny]:
     """One model of each kind; drawn once."""
     return {

@@ -18,7 +18,7 @@ from tests.verify.tiny import KINDS, SD2, Tiny, tiny
 pytestmark = pytest.mark.filterwarnings("ignore:.*should be kept in float32.*")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # one of each kind by default, all by `python -m tests.bench.mutants`
-FEW = MUTANTS[::7]
+FEW = MUTANTS[::12]
 
 
 @pytest.fixture(scope="module")
