@@ -1,10 +1,36 @@
-"""What words on the command line stand for: options, sizes, numbers of bytes."""
+"""How a command is entered, and what words stand for: options, sizes, numbers of bytes."""
 
 import argparse
 import re
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 from refdiff.strict_json import parse_json
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], Iterable[object]],
+    *,
+    help: str,
+    description: str,
+    examples: str | None = None,
+) -> argparse.ArgumentParser:
+    """A command of that name, whose examples keep their lines."""
+    command = commands.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter
+        if examples
+        else argparse.HelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
 
 
 class Collect(argparse.Action):

@@ -5,14 +5,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import TypeAlias
 
-from refdiff.arguments import Collect, byte_count, option, size
+from refdiff.arguments import Collect, Commands, add_command, byte_count, option, size
 from refdiff.cli_verify import add_compare, add_vectors, add_verify
 from refdiff.errors import RefdiffError
 from refdiff.version import __version__
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 EXAMPLES = """\
 examples:
@@ -49,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"refdiff: {error}", file=sys.stderr)
         return 2
     except MemoryError:
-        print("refdiff: out of memory: choose a smaller --size or --count", file=sys.stderr)
+        print(
+            "refdiff: out of memory: choose a smaller --size, --count or --level", file=sys.stderr
+        )
         return 2
     except KeyboardInterrupt:
         print("refdiff: interrupted; no unfinished file is left", file=sys.stderr)
@@ -85,14 +84,14 @@ def add_generate(commands: Commands) -> None:
     """Options have no defaults of their own: --like must know which of them were given."""
     from refdiff.generate import generate
 
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "generate",
+        generate,
         help="make pictures of a prompt",
         description="Make pictures of a prompt; each PNG says how it was made.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=EXAMPLES,
     )
-    command.set_defaults(run=generate)
     add = command.add_argument
     add_picture_options(command)
     add("-o", "--output", metavar="FILE", default="out.png", help="the PNG to write (%(default)s)")
@@ -125,15 +124,15 @@ def add_trace(commands: Commands) -> None:
     from refdiff.selection import LEVELS
     from refdiff.tracecommand import trace_run
 
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "trace",
+        trace_run,
         help="write the named tensors of a run into a file",
         description="Write every named tensor of a run, or of one component on given inputs, into "
         "a safetensors file, and a JSON page about them beside it.",
-        epilog=TRACE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=TRACE_EXAMPLES,
     )
-    command.set_defaults(run=trace_run)
     add = command.add_argument
     add_picture_options(command)
     add("--inputs", metavar="FILE", help="a component's inputs, named as diffusers names them")
@@ -158,13 +157,14 @@ def add_samplers(commands: Commands) -> None:
     """`refdiff samplers`."""
     from refdiff.show import list_samplers
 
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "samplers",
+        list_samplers,
         help="list the samplers",
         description="List the samplers: the order of convergence, whether noise is added, calls "
         "of the model for each step, the class in scheduler_config.json, what it is good for.",
     )
-    command.set_defaults(run=list_samplers)
     command.add_argument("--json", action="store_true", help="for a machine, with all options")
 
 
@@ -172,14 +172,14 @@ def add_schedule(commands: Commands) -> None:
     """`refdiff schedule`."""
     from refdiff.show import show_schedule
 
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "schedule",
+        show_schedule,
         help="show a noise schedule and the times that a sampler chooses",
         description="Show betas, alpha_bar, SNR and sigma at the times that a sampler chooses.",
-        epilog=SCHEDULE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=SCHEDULE_EXAMPLES,
     )
-    command.set_defaults(run=show_schedule)
     add = command.add_argument
     add("--config", metavar="FILE", help="a scheduler_config.json, or a checkpoint's folder")
     add("--steps", type=int, metavar="N", default=25, help="steps of the sampler (%(default)s)")

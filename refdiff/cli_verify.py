@@ -1,9 +1,6 @@
 """The commands that say whether an implementation is right: compare, vectors, verify."""
 
-import argparse
-from typing import TypeAlias
-
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+from refdiff.arguments import Commands, add_command
 
 COMPARE_EXAMPLES = """\
 examples:
@@ -34,15 +31,15 @@ def add_compare(commands: Commands) -> None:
     """`refdiff compare`."""
     from refdiff.comparecommand import compare_run
 
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "compare",
+        compare_run,
         help="tell whether an implementation is right, where it is wrong, and why",
         description="Compare the tensors that another program computed with refdiff's: which are "
         "explained by rounding, which is the first that is not, and which mistake explains it.",
-        epilog=COMPARE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=COMPARE_EXAMPLES,
     )
-    command.set_defaults(run=compare_run)
     add = command.add_argument
     add("reference", metavar="REFERENCE", help="what `refdiff trace` wrote")
     add("candidate", metavar="CANDIDATE", help="safetensors, npz, npy, pb, gguf, json or a folder")
@@ -66,15 +63,15 @@ def add_vectors(commands: Commands) -> None:
     """`refdiff vectors`."""
     from refdiff.kitcommand import vectors_run
 
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "vectors",
+        vectors_run,
         help="write the conformance kit",
         description="Write questions with their answers, as safetensors files, by which an "
         "implementation in any language can be judged (docs/kit.md).",
-        epilog=KIT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=KIT_EXAMPLES,
     )
-    command.set_defaults(run=vectors_run)
     add = command.add_argument
     add("-o", "--output", metavar="FOLDER", default="kit", help="to be written (%(default)s)")
     add("--only", metavar="GLOB", default="*", help="only vectors with such ids")
@@ -84,15 +81,15 @@ def add_verify(commands: Commands) -> None:
     """`refdiff verify`."""
     from refdiff.kitcommand import verify_run
 
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "verify",
+        verify_run,
         help="judge an implementation by the conformance kit",
         description="Ask an implementation every question of the kit, tell which answers are "
         "explained by rounding, and which known mistake the others match.",
-        epilog=KIT_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=KIT_EXAMPLES,
     )
-    command.set_defaults(run=verify_run)
     add = command.add_argument
     add("kit", metavar="KIT", help="the folder that `refdiff vectors` wrote")
     source = command.add_mutually_exclusive_group(required=True)

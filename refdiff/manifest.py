@@ -19,11 +19,16 @@ LAYOUTS = {0: "", 1: "N", 2: "ND", 3: "NLD", 4: "NCHW"}
 def manifest(
     tensors: Mapping[str, Mapping[str, Any]], notes: Mapping[str, str], about: Mapping[str, Any]
 ) -> bytes:
-    """The page as JSON, a line a tensor; `order` says in which order they were computed."""
+    """The page as JSON; `order` says in which order the tensors were computed."""
     head = {"schema": SCHEMA, "refdiff": __version__, **notes, **about, "order": list(tensors)}
     if "settings" in notes:
         # JSON has no infinity, which a sampler's option may be; here it is a word
         head["settings"] = json.loads(notes["settings"], parse_constant=str)
+    return page(head, tensors)
+
+
+def page(head: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """JSON to be read by people, too: a line a key of the head, a line a tensor."""
     keys = ",\n".join(f" {_dump(key)}: {_dump(value)}" for key, value in head.items())
     lines = ",\n".join(f"  {_dump(name)}: {_dump(told)}" for name, told in tensors.items())
     return f'{{\n{keys},\n "tensors": {{\n{lines}\n }}\n}}\n'.encode()

@@ -25,7 +25,7 @@ from refdiff.errors import ConfigError, ShapeError
 from refdiff.op import FAST, Array, Engine, current_engine, engine
 from refdiff.pictures import to_images
 from refdiff.text import Tokenizer
-from refdiff.trace import Trace
+from refdiff.trace import Passenger
 
 LARGEST = 16  # times the side that the model was trained for
 
@@ -54,7 +54,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self.sampler = samplers.from_config(self.scheduler)
-        self._trace: Trace | None = None
+        self._trace: Passenger | None = None
         check_fit(self.unet, self.vae, self.text_encoder, self.tokenizer)
 
     def __call__(
@@ -217,7 +217,7 @@ class Pipeline:
         return count, self.unet.config.in_channels, height // factor, width // factor
 
     @contextmanager
-    def recording(self, trace: Trace) -> Iterator[None]:
+    def recording(self, trace: Passenger) -> Iterator[None]:
         """Record every tensor of the calls inside, each component's below its name."""
         with ExitStack() as stack:
             for part in (self.unet, self.vae, self.text_encoder):

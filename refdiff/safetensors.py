@@ -91,6 +91,13 @@ class SafeTensors(Mapping[str, NDArray[np.generic]]):
         flat = np.frombuffer(self._data, DTYPES[info.dtype], count, info.begin)
         return flat.reshape(info.shape)
 
+    def copied(self, name: str) -> NDArray[np.generic]:
+        """The tensor as an array of its own, with nothing of the file left in memory."""
+        array = np.array(self[name])
+        if hasattr(self._data, "madvise"):  # not on every system
+            self._data.madvise(mmap.MADV_DONTNEED)
+        return array
+
     def info(self, name: str) -> TensorInfo:
         """The tensor's type in the file, shape and place, without a look at its data."""
         return self._infos[name]

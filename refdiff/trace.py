@@ -5,6 +5,7 @@ name below their block. The recorder is a passenger of `Params`: nothing here is
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -17,13 +18,14 @@ from refdiff.op import Array, Op
 R = TypeVar("R")
 
 
-class Passenger:
+class Passenger(ABC):
     """What rides along in `Params` and is shown every layer's result, under its full name.
 
-    A name that comes again is counted: `name@2`.
+    A name that comes again is counted: `name@2`. notes: what is worth knowing about the run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, notes: Mapping[str, str] | None = None) -> None:
+        self.notes = dict(notes or {})
         self._seen: dict[str, int] = {}
         self._scope: tuple[str, ...] = ()
 
@@ -38,9 +40,9 @@ class Passenger:
         """Show a value; the model goes on with what this returns."""
         return self.seen(self.counted(name), value)
 
+    @abstractmethod
     def seen(self, name: str, value: Array) -> Array:
-        """What a passenger does with a value."""
-        raise NotImplementedError
+        """What a passenger does with a value, and what the model goes on with."""
 
     def counted(self, name: str) -> str:
         """The full name of what is called `name` within the scopes here, counted."""
@@ -71,8 +73,8 @@ class Passenger:
 class Trace(Passenger, Mapping[str, Array]):
     """Name -> array, in order of computation.
 
-    notes: what is worth knowing about the run; wanted: says of a name whether to keep its array;
-    limit: of all arrays' bytes. Raises ConfigError for the array that goes beyond it.
+    wanted: says of a name whether to keep its array; limit: of all arrays' bytes. Raises
+    ConfigError for the array that goes beyond it.
     """
 
     def __init__(
@@ -81,9 +83,8 @@ class Trace(Passenger, Mapping[str, Array]):
         wanted: Callable[[str], bool] = lambda name: True,
         limit: int | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(notes)
         self._arrays: dict[str, Array] = {}
-        self.notes = dict(notes or {})
         self.wanted = wanted
         self._limit, self._bytes, self._layer = limit, 0, ""
 

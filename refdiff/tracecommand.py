@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from refdiff import latents, safetensors
+from refdiff import latents, manifest, safetensors
 from refdiff.atomic import atomic_write, check_writable
 from refdiff.components import VAE, TextEncoder, UnconditionalUNet, UNet
 from refdiff.errors import CheckpointError, ConfigError
@@ -66,9 +66,11 @@ def add_budget(model: Any, target: Path, page: Path) -> None:
     from refdiff.verify.dumps import open_dump
 
     print("refdiff: measuring honest rounding", file=sys.stderr, flush=True)
-    told = {**json.loads(page.read_text()), KEY: honest_runs(model, open_dump(target))}
+    head = json.loads(page.read_text())
+    tensors = head.pop("tensors")
+    told = manifest.page({**head, KEY: honest_runs(model, open_dump(target))}, tensors)
     with atomic_write(page) as file:
-        file.write((json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
+        file.write(told)
 
 
 def pipeline_run(args: Namespace, pipe: Pipeline, target: Path) -> None:

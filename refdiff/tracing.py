@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any, Protocol, Unpack
 
 from refdiff.op import around, current_engine
-from refdiff.trace import Trace
+from refdiff.trace import Passenger, Trace
 from refdiff.tracefile import Options, taking
 
 PARTS = ("unet", "vae", "text_encoder")
@@ -15,7 +15,7 @@ PARTS = ("unet", "vae", "text_encoder")
 class Traceable(Protocol):
     """Whatever can hand its values to a recorder while a `with` lasts."""
 
-    def recording(self, trace: Trace) -> AbstractContextManager[None]: ...
+    def recording(self, trace: Passenger) -> AbstractContextManager[None]: ...
 
 
 @contextmanager

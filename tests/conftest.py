@@ -9,6 +9,7 @@ from hypothesis.internal.conjecture import providers
 NO_CONSTANTS = providers.Constants()
 
 # drawn from none of the code's own constants: a new module would change every other test's draws
+assert hasattr(providers, "_get_local_constants"), "it has another name in this hypothesis"
 providers._get_local_constants = lambda: NO_CONSTANTS  # type: ignore[assignment]
 
 settings.register_profile(

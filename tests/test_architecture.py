@@ -51,13 +51,13 @@ ROOMS: dict[str, set[str]] = {
     "comparecommand": {"atomic", "comparing", "verify"},
     "kitcommand": {"atomic", "comparecommand", "verify"},
     "progress": set(),
+    "arguments": {"strict_json"},
     "generate": {"op", "atomic", "checkpoints", "loading", "pipeline", "pictures", "latents"}
     | {"checks", "progress"},
-    "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading"}
+    "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading", "manifest"}
     | {"pipeline", "latents", "progress", "trace", "tracefile", "tracing", "verify"},
     "show": {"atomic", "diffusion", "loading", "plots"},
-    "arguments": {"strict_json"},
-    "cli_verify": {"comparecommand", "kitcommand"},
+    "cli_verify": {"arguments", "comparecommand", "kitcommand"},
     "cli": {
         "generate",
         "show",
@@ -84,7 +84,7 @@ OUTSIDE: dict[str, set[str]] = {  # which libraries a room may use
     "pictures": {"numpy", "PIL"},
     "plots": {"numpy", "PIL"},
     "pipeline": {"numpy", "PIL"},
-    "verify": {"numpy", "PIL"},
+    "verify": {"numpy", "scipy", "PIL"},
 }
 
 

@@ -18,19 +18,16 @@ from refdiff.cli import main
 from refdiff.trace import Trace
 from tests.nn import oracle
 from tests.verify.test_report_html import Seen
+from tests.verify.tiny import UNET
 
 Capture = pytest.CaptureFixture[str]
 INPUTS = ("sample", "timestep", "encoder_hidden_states")
-SHAPE: dict[str, Any] = {
+SHAPE = UNET | {
     "in_channels": 3,
     "out_channels": 3,
     "block_out_channels": (8, 24),
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    "layers_per_block": 1,
     "attention_head_dim": (1, 3),
     "cross_attention_dim": 10,
-    "norm_num_groups": 4,
 }
 
 

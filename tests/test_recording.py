@@ -15,6 +15,7 @@ import refdiff
 from refdiff.loading import shipped
 from refdiff.trace import Trace
 from tests.nn import oracle
+from tests.verify.tiny import TEXT, UNET, VAE_KEYS
 
 BOUND = 2e-4  # relative to the largest value of a tensor, two rows of float32 apart
 OWN = ("plan.*", "tokens", "text_states", "latents", "z", "picture")
@@ -23,21 +24,10 @@ STEP = tuple(f"steps.*.{name}" for name in ("x_in", "out", "x_prev", "eps_*"))
 
 def build(kind: str, folder: Path) -> diffusers.StableDiffusionPipeline:
     """Stable Diffusion 1's or 2's shape with random weights, the shipped tokenizer and schedule."""
-    unet = {
-        "sample_size": 8,
-        "block_out_channels": (16, 32),
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "layers_per_block": 2,
-        "norm_num_groups": 4,
-        "cross_attention_dim": 24,
-    }
-    text = {
+    unet = UNET | {"block_out_channels": (16, 32), "layers_per_block": 2, "cross_attention_dim": 24}
+    text = TEXT | {
         "vocab_size": 1250,
         "hidden_size": 24,
-        "intermediate_size": 40,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 3,
         "max_position_embeddings": 32,
         "eos_token_id": 1249,
         "bos_token_id": 1248,
@@ -45,13 +35,6 @@ def build(kind: str, folder: Path) -> diffusers.StableDiffusionPipeline:
     unet |= {"sd1": {"attention_head_dim": 4}, "sd2": {"attention_head_dim": (2, 4)}}[kind]
     unet["use_linear_projection"] = kind == "sd2"
     text["hidden_act"] = {"sd1": "quick_gelu", "sd2": "gelu"}[kind]
-    vae = {
-        "block_out_channels": (8, 16),
-        "down_block_types": ("DownEncoderBlock2D",) * 2,
-        "up_block_types": ("UpDecoderBlock2D",) * 2,
-        "latent_channels": 4,
-        "norm_num_groups": 4,
-    }
     tokenizer = transformers.CLIPTokenizer.from_pretrained(shipped() / "tokenizer")
     scheduler = diffusers.DDIMScheduler.from_pretrained(
         shipped() / "scheduler",
@@ -59,7 +42,7 @@ def build(kind: str, folder: Path) -> diffusers.StableDiffusionPipeline:
     )
     pipe = diffusers.StableDiffusionPipeline(
         unet=oracle.build(oracle.UNet, unet, 1, torch.float32),
-        vae=oracle.build(oracle.VAE, vae, 2, torch.float32),
+        vae=oracle.build(oracle.VAE, VAE_KEYS, 2, torch.float32),
         text_encoder=oracle.build(oracle.CLIP, text, 3, torch.float32),
         tokenizer=tokenizer,
         scheduler=scheduler,

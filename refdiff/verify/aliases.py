@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 # Where a component's modules lie in single files and ports; and its folder in diffusers.
+OUTPUT = "output"  # a network's own result, which a recorder of modules gives the empty name
 PREFIXES = {
     "model.diffusion_model.": "unet.",
     "first_stage_model.": "vae.",
@@ -68,6 +69,8 @@ Blocks = Mapping[int, Mapping[int, set[str]]]  # level -> layer -> what it has
 def pair_aliases(reference: Sequence[str], candidate: Sequence[str]) -> dict[str, str]:
     """Reference name -> candidate name, for those that some dialect makes equal and unique."""
     pairs: dict[str, str] = {}
+    if OUTPUT in reference and "" in candidate:
+        pairs[OUTPUT] = ""
     for spell in (lambda names: {n: n for n in names}, old_attention, compvis):
         spelled = spell(reference)
         for clean in (_key, _bare_key):

@@ -7,6 +7,7 @@ from typing import Any
 from refdiff.components import TextEncoder
 from refdiff.op import Array
 from refdiff.pipeline import Pipeline
+from refdiff.verify.aliases import OUTPUT
 from refdiff.verify.between import judge_between
 from refdiff.verify.formats import PROFILES, Profile
 from refdiff.verify.judging import Finding, Judge
@@ -16,7 +17,6 @@ from refdiff.verify.verdict import State
 from refdiff.verify.views import Arranged
 
 Named = Mapping[str, Array]
-OUTPUT = "output"  # what a component's trace calls the network's own result
 TELLING = 16  # layers of which the kind of rounding can be told
 WIDER = {"float32": ("tf32", "float16", "bfloat16"), "float16": ("bfloat16",)}
 

@@ -2,26 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from refdiff.errors import RefdiffError
 from refdiff.op import Array
 from refdiff.pipeline import Pipeline
-from refdiff.verify.diagnose import GATE, Explanation, ranked, rms
+from refdiff.verify.diagnose import GATE, REFUSALS, Explanation, ranked, rms
 from refdiff.verify.formats import Profile
 from refdiff.verify.judging import Finding
 from refdiff.verify.metrics import measure
 from refdiff.verify.mistakes.recipes import RECIPES
-from refdiff.verify.models import settings_of
-from refdiff.verify.recipe import Recipe, values
+from refdiff.verify.models import Told, settings_of
+from refdiff.verify.recipe import NOISE, Recipe, values
 from refdiff.verify.shapes import fits
 from refdiff.verify.verdict import State, honest, judge
-from refdiff.verify.walks import HONEST, Walk
+from refdiff.verify.walks import EXACT, HONEST, Walk
 
 Named = Mapping[str, Array]
-REFUSALS = (RefdiffError, ValueError, TypeError, IndexError, KeyError, ZeroDivisionError)
 
 
 @dataclass(frozen=True)
@@ -34,10 +31,11 @@ class Between:
     noise: float
     recipe: Recipe
     told: Named
+    walk: Walk
 
     def honest(self) -> Array:
-        """What an honest run in float32 gives."""
-        return dict(values(self.recipe, Lifted(self.told, HONEST["float32"][0])))[self.name]
+        """What an honest run gives."""
+        return dict(values(self.recipe, Lifted(self.told, self.walk)))[self.name]
 
     def diagnose(self, most: int = 5) -> list[Explanation]:
         """Which wrong recipe explains it, the best first."""
@@ -83,24 +81,23 @@ def judge_between(
     told: Callable[[Finding], None],
 ) -> None:
     """Tell of every value between the networks that the candidate gives."""
-    recipe = Recipe.of(pipe, settings_of(reference))
-    wanted = [name for name in reference if is_between(name)]
-    known: dict[str, Any] = {}
-    for name in wanted:
-        known[name] = candidate[name] if name in candidate else reference[name]
-    exact = Lifted(known, HONEST["float64"][0])
-    runs = [dict(values(recipe, Lifted(known, walk))) for walk in HONEST[profile.name]]
+    if "latents" not in reference:
+        return
+    recipe, told_first = Recipe.of(pipe, settings_of(reference)), Told(candidate, reference)
+    known = {name: told_first[name] for name in reference if is_between(name)}
+    known[NOISE] = reference["latents"] / recipe.init_noise_sigma()
+    exact = Lifted(known, EXACT)
+    walks = HONEST[profile.name]
+    runs = [dict(values(recipe, Lifted(known, walk))) for walk in walks]
     for name, y in values(recipe, exact):
         if name not in candidate or candidate[name].shape != y.shape:
             continue
         given = np.asarray(candidate[name], np.float64)
-        noise = honest(
-            [run[name] for run in runs], y, profile, [w.name for w in HONEST[profile.name]]
-        )
+        noise = honest([run[name] for run in runs], y, profile, [walk.name for walk in walks])
         verdict = judge(measure(y, given, profile.storage), noise)
         scene = None
         if verdict.state >= State.UNEXPLAINED:
-            scene = Between(name, y, given, noise.unit.rms, recipe, exact)
+            scene = Between(name, y, given, noise.unit.rms, recipe, exact, walks[0])
         told(Finding(name, verdict, scene))
 
 

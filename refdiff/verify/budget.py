@@ -4,7 +4,6 @@
 model is not at hand.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from refdiff.errors import CheckpointError
+from refdiff.files import LARGEST_INDEX, read_json
 from refdiff.op import Array
 from refdiff.trace import Passenger
 from refdiff.verify.formats import PROFILES, Profile
-from refdiff.verify.metrics import measure
+from refdiff.verify.metrics import Level, size_of_error
 from refdiff.verify.models import run_free
-from refdiff.verify.verdict import Level, Noise
+from refdiff.verify.verdict import Noise
 from refdiff.verify.walks import HONEST
 
 Named = Mapping[str, Array]
@@ -32,14 +32,12 @@ class Against(Passenger):
     def __init__(self, reference: Named, profile: Profile) -> None:
         super().__init__()
         self.reference, self.profile = reference, profile
-        self.notes: dict[str, str] = {}  # as a trace has them
         self.levels: dict[str, Level] = {}
 
     def seen(self, name: str, value: Array) -> Array:
         """Measure it where the reference has it."""
         if name in self.reference and self.reference[name].shape == value.shape:
-            found = measure(self.reference[name], value, self.profile.storage)
-            self.levels[name] = Level.of(found)
+            self.levels[name] = size_of_error(self.reference[name], value)
         return value
 
 
@@ -71,7 +69,7 @@ class Budget:
         if page is None or not page.is_file():
             return cls()
         try:
-            found = json.loads(page.read_text()).get(KEY, {})
+            found: Any = read_json(page, CheckpointError, LARGEST_INDEX).get(KEY, {})
             return cls({p: dict(_checked(levels)) for p, levels in found.items()})
         except (ValueError, AttributeError, TypeError) as error:
             raise CheckpointError(

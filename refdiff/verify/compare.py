@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from refdiff.loading import load
 from refdiff.op import Array
 from refdiff.verify.along import Walked, walk
 from refdiff.verify.budget import Budget
@@ -58,8 +59,7 @@ def compare(
     given = [n for n in ours if n not in theirs and any(fnmatchcase(n, g) for g in GIVEN)]
     asked = Subset(ours, [n for n in ours if n not in given])
     told(f"matching {len(asked)} names")
-    root = {"output": ""} if "output" in ours and {"", "output"} & {*theirs} == {""} else {}
-    matching = match(asked, theirs, table={**root, **(table or {})})
+    matching = match(asked, theirs, table=table)
     pairs: dict[str, Pair | str] = {pair.reference: pair for pair in matching.pairs}
     known = Arranged(theirs, pairs)
     values = Arranged(theirs, {**{name: name for name in matching.extra}, **pairs})
@@ -84,7 +84,7 @@ def compare(
         tensors=made,
         not_compared=tuple(not_compared(matching, ours, values, walked, waive)),
         diagnosed=diagnosed,
-        warnings=(*notes, *_warnings(storage, profile, loaded is not None or budget.levels)),
+        warnings=(*notes, *_warnings(storage, profile, loaded is not None or bool(budget.levels))),
         weights=tuple(wrong),
         nondeterministic=() if again is None else tuple(_unsteady(made, theirs, opened(again))),
         evidence=tuple(evidence(ours, values, made, walked.findings, diagnosed, profile)),
@@ -100,8 +100,6 @@ def model_of(model: Any) -> Any:
     """The model itself, or what a path holds."""
     if model is None or not isinstance(model, str | os.PathLike):
         return model
-    from refdiff.loading import load
-
     return load(model)
 
 
@@ -134,7 +132,7 @@ def _unsteady(tensors: Sequence[Compared], first: Named, second: Named) -> Itera
                 yield t.name
 
 
-def _warnings(storage: str, profile: Profile, measured: object) -> Iterator[str]:
+def _warnings(storage: str, profile: Profile, measured: bool) -> Iterator[str]:
     if not measured:
         yield (
             "no model and no honest runs to judge by, so what is handed down looks wrong, too: "

@@ -20,10 +20,12 @@ from refdiff.verify.shapes import fits
 from refdiff.verify.walks import EXACT, HONEST, Walk
 
 GATE = 4.0  # times honest rounding, up to which a result is explained
-CLOSE = 1.5  # up to which one is explained so well that little doubt is left
-KNOWN, FITTED = 1.5, 2.0  # times that, of what must be without the mistake
+# A mistake is the better explanation of what hasty rounding could do if it leaves no more than
+# CLOSE times careful rounding, and without it there is TELLING times that; FITTED for a family.
+CLOSE, TELLING, FITTED = 1.5, 2.25, 3.0
 PAIRED = 6  # mistakes that pairs are tried with: those that explain most of the error alone
-REFUSALS = (RefdiffError, ValueError, TypeError, IndexError, ZeroDivisionError, FloatingPointError)
+# what a mistake may raise where it cannot be made
+REFUSALS = (RefdiffError, ValueError, TypeError, LookupError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ class Scene:
         A mistake with a number to be fitted must fit better than one without.
         """
         for explanation, _ in single(self, calls_before(self)):
-            better = FITTED if explanation.id in FAMILIES else KNOWN
-            if explanation.rho_after <= CLOSE and explanation.rho_before >= better * CLOSE:
+            telling = FITTED if explanation.id in FAMILIES else TELLING
+            if explanation.rho_after <= CLOSE and explanation.rho_before >= telling:
                 return explanation
         return None
 
@@ -207,7 +209,8 @@ def in_pairs(scene: Scene, places: Places, found: Iterable[Found] = ()) -> Itera
 
 
 def fitted(scene: Scene, family: Family) -> Mistake | None:
-    """The family's mistake with the number that explains most, by golden sections."""
+    """The family's mistake with the number that explains most."""
+    from scipy.optimize import minimize_scalar  # which takes a while to import
 
     def left(x: float) -> float:
         y = scene.with_mistakes(family.at(float(np.exp(x))))
@@ -218,12 +221,9 @@ def fitted(scene: Scene, family: Family) -> Mistake | None:
     if not np.isfinite(min(values)):
         return None
     i = int(np.argmin(values))
-    low, high = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
-    ratio = (np.sqrt(5) - 1) / 2
-    while high - low > 1e-8:
-        a, b = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, b) if left(a) < left(b) else (a, high)
-    return family.at(float(np.exp((low + high) / 2)))
+    bounds = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
+    best = minimize_scalar(left, bounds=bounds, method="bounded", options={"xatol": 1e-9})
+    return family.at(float(np.exp(best.x)))
 
 
 def _tried(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from refdiff.verify.replay import Replay, Site
 from refdiff.verify.verdict import Noise, State, Verdict, honest, judge
 from refdiff.verify.walks import HONEST, Walk
 
-SCENES = 64  # that are kept for a diagnosis
+SCENES = 1 << 28  # bytes of guilty arrays that are kept for a diagnosis
 LARGE = 1 << 24  # bytes of values from which definitions, being slow, are not run
 SUSPICIOUS = 2.0  # times careful rounding, from which mistakes are tried
 
@@ -57,45 +58,60 @@ class Judge:
 
     def __init__(self, told: Told, profile: Profile = FLOAT32) -> None:
         self.told, self.profile = told, profile
-        self._scenes = 0
+        self._kept = 0
 
     def __call__(self, replay: Replay, site: Site, exact: Mapping[str, Array]) -> None:
-        """Judge what a site's layers gave."""
+        """Judge what a site's layers gave: by careful rounding, and where that is not enough by
+        hasty rounding, which is run when it is first asked for."""
         walks = HONEST[self.profile.name]
         if replay.bytes_of(site) > LARGE and any(walk.kernels for walk in walks):
             walks = tuple(walk for walk in walks if walk.kernels)
-        runs = [replay.run(site, walk, None if len(exact) > 1 else [*exact]) for walk in walks]
-        careful = [not walk.hasty for walk in walks]
+        targets = None if len(exact) > 1 else [*exact]
+
+        @cache
+        def runs(hasty: bool) -> list[tuple[str, dict[str, Array]]]:
+            chosen = [walk for walk in walks if walk.hasty == hasty]
+            return [(walk.name, replay.run(site, walk, targets)) for walk in chosen]
+
+        def noise(name: str, hasty: bool) -> Noise:
+            made = [run[name] for _, run in runs(hasty)]
+            return honest(made, exact[name], self.profile, [label for label, _ in runs(hasty)])
+
         for name, y in exact.items():
-            noise = honest([r[name] for r in runs], y, self.profile, [w.name for w in walks])
-            self.told(self._judged(replay, site, name, y, noise, noise.of(careful)))
+            care = noise(name, hasty=False)
+            verdict = judge(measure(y, replay.values[name], self.profile.storage), care)
+            if verdict.state > State.EXPLAINED:
+                verdict = judge(verdict.metrics, care.joined(noise(name, hasty=True)))
+            elif verdict.metrics.rms <= SUSPICIOUS * care.unit.rms:
+                self.told(Finding(name, verdict))
+                continue
+            self.told(self._doubted(replay, site, y, verdict, care, name))
 
-    def _judged(
-        self, replay: Replay, site: Site, name: str, exact: Array, noise: Noise, care: Noise
+    def _doubted(
+        self, replay: Replay, site: Site, exact: Array, verdict: Verdict, care: Noise, name: str
     ) -> Finding:
-        """Held against honest rounding and, where only hasty rounding explains it, mistakes.
+        """What careful rounding does not explain well, held against bounds and mistakes.
 
-        A small mistake may hide below what the hastiest implementations round. If it leaves no more
-        than careful rounding does, it is the better explanation.
+        A small mistake may hide below what hasty implementations round. If it leaves no more than
+        careful rounding does, it is the better explanation.
         """
         given = np.asarray(replay.values[name])
-        verdict = judge(measure(exact, given, self.profile.storage), noise)
-        if verdict.metrics.rms <= SUSPICIOUS * care.unit.rms and verdict.state < State.UNEXPLAINED:
-            return Finding(name, verdict)
         near, walk = replay.narrowed(site, name), HONEST[self.profile.name][0]
-        if verdict.state >= State.UNEXPLAINED:
+        wrong = verdict.state >= State.UNEXPLAINED
+        if wrong:
             excess = beyond(replay, near, name, given, self.profile)
-            verdict, care = judge(verdict.metrics, noise, excess), noise
-        if self._scenes >= SCENES or given.shape != exact.shape:
+            verdict = judge(verdict.metrics, verdict.noise, excess)
+        if self._kept and self._kept + 2 * exact.nbytes > SCENES:
             return Finding(name, verdict)
-        scene = Scene(replay, near, name, exact, given.astype(np.float64), care.unit.rms, walk)
-        if verdict.state < State.UNEXPLAINED:
+        unit = (verdict.noise if wrong else care).unit.rms
+        scene = Scene(replay, near, name, exact, given.astype(np.float64), unit, walk)
+        if not wrong:
             known = scene.known()
             if known is None:
                 return Finding(name, verdict)
             made = judge(verdict.metrics, care)
             verdict = replace(made, state=State.UNEXPLAINED, known=known.id)
-        self._scenes += 1
+        self._kept += 2 * exact.nbytes
         return Finding(name, verdict, scene)
 
     def tapped(self, name: str, exact: Array, given: Array) -> None:

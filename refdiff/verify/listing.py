@@ -28,21 +28,22 @@ def tensors(
 ) -> Iterator[Compared]:
     """Those of the reference in its order, each behind what only the model knows."""
     for name in in_order(reference, values, findings):
-        pair, local = values.pairs[name], findings.get(name)
-        total = floor = None
+        pair, finding = values.pairs[name], findings.get(name)
+        local = None if finding is None else finding.verdict
+        total = judged = None
         if name in reference:
-            exact, given = reference[name], values[name]
-            total = measure(exact, given, profile.storage)
-            noise = budget.noise(name, profile) or honest((), exact, profile)
-            floor = judge(total, noise) if local is None else None
+            total = measure(reference[name], values[name], profile.storage)
+            if local is None:
+                floor = honest((), reference[name], profile)
+                judged = judge(total, budget.noise(name, profile) or floor)
         yield Compared(
             name=name,
             candidate=pair if isinstance(pair, str) else pair.candidate,
             how="exact" if isinstance(pair, str) else pair.how,
             layout="" if isinstance(pair, str) or pair.layout.plain else str(pair.layout),
-            local=None if local is None else local.verdict,
+            local=local,
             total=total,
-            judged=floor if local is None else local.verdict,
+            judged=local or judged,
         )
 
 

@@ -8,7 +8,7 @@ With d = candidate - reference over n elements:
     ULP = |d| / spacing of the format's numbers in the binade of the *reference*      Muller 2005
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,16 +25,39 @@ Index = tuple[int, ...]
 
 
 @dataclass(frozen=True)
+class Level:
+    """A size of error in three measures."""
+
+    rms: float
+    quantile: float  # 99.9 % of the errors are no larger, or all but the 8 largest
+    largest: float
+
+    def max(self, other: "Level") -> "Level":
+        """The larger of each."""
+        return Level(
+            max(self.rms, other.rms),
+            max(self.quantile, other.quantile),
+            max(self.largest, other.largest),
+        )
+
+    def over(self, other: "Level") -> "Level":
+        """How many times `other`."""
+        return Level(
+            ratio(self.rms, other.rms),
+            ratio(self.quantile, other.quantile),
+            ratio(self.largest, other.largest),
+        )
+
+
+@dataclass(frozen=True)
 class Metrics:
     """What `measure` finds. Elements that are not finite on both sides are only counted."""
 
     n: int
     unequal: int  # elements that differ at all; for whole numbers all there is to say
-    rms: float
+    level: Level
     reference_rms: float
     reference_peak: float  # max |reference|
-    quantile: float  # 99.9 % of the errors are no larger, or all but the 8 largest
-    largest: float
     largest_at: Index | None
     cosine: float
     slope: float
@@ -44,6 +67,11 @@ class Metrics:
     infinities: tuple[int, int]
     broken: int  # elements where one side is not finite and the other is not the same
     broken_at: Index | None  # the first of them
+
+    @property
+    def rms(self) -> float:
+        """The rms error."""
+        return self.level.rms
 
     @property
     def relative(self) -> float:
@@ -67,46 +95,91 @@ class Metrics:
         return ratio(FORMATS["float16"].largest, self.reference_peak)
 
 
+@dataclass(frozen=True)
+class _Both:
+    """Two flat arrays and where both are finite."""
+
+    r: Array
+    c: Array
+    finite: Array
+    scale: float  # a power of two, by which nothing overflows when it is squared
+
+    @classmethod
+    def of(cls, reference: Array, candidate: Array) -> "_Both":
+        if np.shape(reference) != np.shape(candidate):
+            raise ShapeError(
+                f"a reference {np.shape(reference)} cannot be compared with {np.shape(candidate)}"
+            )
+        r, c = np.ravel(reference), np.ravel(candidate)
+        finite = np.isfinite(r) & np.isfinite(c)
+        scale = 2.0 ** float(np.frexp(max(peak(r, finite), peak(c, finite)))[1])
+        return cls(r, c, finite, scale)
+
+    @property
+    def n(self) -> int:
+        return max(int(np.count_nonzero(self.finite)), 1)
+
+    def parts(self) -> Iterator[tuple[slice, Array, Array]]:
+        """A few elements of both at a time, scaled, zeros where they are not finite."""
+        for start in range(0, self.r.size, CHUNK):
+            part = slice(start, start + CHUNK)
+            a, b = (
+                np.where(self.finite[part], x[part], 0).astype(np.float64) / self.scale
+                for x in (self.r, self.c)
+            )
+            yield part, a, b
+
+
+def size_of_error(reference: Array, candidate: Array) -> Level:
+    """What `measure` says of the error's size, and nothing else. reference [*], candidate [*]"""
+    return _size(_Both.of(reference, candidate))
+
+
+def _size(both: _Both) -> Level:
+    squares, error, n = 0.0, np.zeros(both.r.size), both.n
+    for part, a, b in both.parts():
+        d = np.subtract(b, a, out=error[part])
+        squares += float(d @ d)
+        np.abs(d, out=d)
+    q = min(QUANTILE, max(0.5, 1 - OUTSIDE / n))
+    error = error if both.finite.all() else error[both.finite]
+    top = float(error.max(initial=0))
+    (quantile,) = quantiles(error, [q])
+    return Level(both.scale * np.sqrt(squares / n), both.scale * quantile, both.scale * top)
+
+
 def measure(reference: Array, candidate: Array, format: Format = FORMATS["float32"]) -> Metrics:
     """Compare `candidate` with the exact `reference`. reference [*], candidate [*]
 
     ULPs are those of `format`. Everything is divided by a power of two before it is squared, so
     that nothing overflows. Raises ShapeError where the shapes differ.
     """
-    if np.shape(reference) != np.shape(candidate):
-        raise ShapeError(
-            f"a reference {np.shape(reference)} cannot be compared with {np.shape(candidate)}"
-        )
-    shape, r, c = np.shape(reference), np.ravel(reference), np.ravel(candidate)
-    finite = np.isfinite(r) & np.isfinite(c)
+    both = _Both.of(reference, candidate)
+    shape, r, c, n, scale = np.shape(reference), both.r, both.c, both.n, both.scale
     same = (r == c) | (np.isnan(r) & np.isnan(c))
-    broken = np.flatnonzero(~finite & ~same)
-    scale = 2.0 ** float(np.frexp(max(peak(r, finite), peak(c, finite)))[1])
-
-    sums, error, ulps = np.zeros(5), np.zeros(r.size), np.zeros(r.size)
-    for start in range(0, r.size, CHUNK):
-        part = slice(start, start + CHUNK)
-        a, b = (np.where(finite[part], x[part], 0).astype(np.float64) / scale for x in (r, c))
+    broken = np.flatnonzero(~both.finite & ~same)
+    level = _size(both)
+    sums, ulps, at, top = np.zeros(5), np.zeros(r.size), None, 0.0
+    for part, a, b in both.parts():
         d = b - a
         sums += d.sum(), d @ d, a @ a, b @ b, a @ b
-        error[part] = abs(d)
         ulps[part] = abs(d) / format.ulp(a * scale) * scale
+        here = abs(d).argmax()
+        if abs(d[here]) > top:
+            at, top = part.start + here, abs(d[here])
 
-    n = max(int(np.count_nonzero(finite)), 1)
     bias, dd, rr, cc, rc = map(float, sums)
     return Metrics(
         n=r.size,
         unequal=int(np.count_nonzero(~same)),
-        rms=scale * np.sqrt(dd / n),
+        level=level,
         reference_rms=scale * np.sqrt(rr / n),
-        reference_peak=peak(r, finite),
-        quantile=scale * quantiles(error[finite], [min(QUANTILE, max(0.5, 1 - OUTSIDE / n))])[0],
-        largest=scale * float(error.max(initial=0)),
-        largest_at=place(error.argmax(), shape) if error.any() else None,
+        reference_peak=peak(r, both.finite),
+        largest_at=None if at is None else place(at, shape),
         cosine=ratio(rc, np.sqrt(rr) * np.sqrt(cc), otherwise=float(rr == cc)),
         slope=ratio(rc, rr, otherwise=float(rr == cc)),
         z=ratio(bias, np.sqrt(max(dd - bias**2 / n, 0))),
-        ulps=quantiles(ulps[finite], ULP_QUANTILES),
+        ulps=quantiles(ulps[both.finite], ULP_QUANTILES),
         nans=(int(np.isnan(r).sum()), int(np.isnan(c).sum())),
         infinities=(int(np.isinf(r).sum()), int(np.isinf(c).sum())),
         broken=broken.size,

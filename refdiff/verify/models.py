@@ -1,7 +1,7 @@
 """How a model is run along a dump: one component on the reference's inputs, or a whole pipeline."""
 
-import json
 from collections.abc import Iterator, Mapping
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,25 @@ from refdiff.components import VAE, TextEncoder, UnconditionalUNet, UNet
 from refdiff.errors import CheckpointError, ConfigError
 from refdiff.op import Array
 from refdiff.pipeline import Pipeline
+from refdiff.strict_json import parse_json, show
 from refdiff.trace import Passenger
 from refdiff.verify.walks import Walk
 
 Named = Mapping[str, Array]
+SETTINGS: Mapping[str, tuple[type, ...]] = {  # what a call is made of, and of which kind
+    "prompt": (str,),
+    "negative": (str,),
+    "steps": (int,),
+    "guidance": (int, float),
+    "guidance_rescale": (int, float),
+    "seed": (int,),
+    "sampler": (str, NoneType),
+    "sampler_options": (dict,),
+    "dialect": (str,),
+    "rng": (str,),
+    "size": (list,),
+    "count": (int,),
+}
 
 
 def run_along(model: Any, reference: Named, candidate: Named, passenger: Passenger) -> None:
@@ -37,7 +52,7 @@ def run_along(model: Any, reference: Named, candidate: Named, passenger: Passeng
         component_along(model, told, passenger)
 
 
-def run_free(model: Any, reference: Named, walk: Walk, passenger: Any) -> None:
+def run_free(model: Any, reference: Named, walk: Walk, passenger: Passenger) -> None:
     """Run a model as an honest implementation would, on the reference's inputs and settings.
 
     Raises CheckpointError where they are not there.
@@ -45,12 +60,9 @@ def run_free(model: Any, reference: Named, walk: Walk, passenger: Any) -> None:
     with walk.within():
         if isinstance(model, Pipeline):
             settings = settings_of(reference)
-            size = settings.pop("size", None)
-            settings["size"] = None if size is None else tuple(size)
-            for made in ("engine", "trace"):
-                settings.pop(made, None)
+            called = {**settings, "size": tuple(settings["size"]), "dtype": walk.dtype}
             with model.recording(passenger):
-                model(settings.pop("prompt"), **{**settings, "dtype": walk.dtype})
+                model(called.pop("prompt"), **called)
             return
         inputs = {n: walk.of(x) for n, x in reference.items() if n.startswith("inputs.")}
         with model.recording(passenger):
@@ -106,7 +118,7 @@ def pipeline_along(
     pipe: Pipeline, settings: Mapping[str, Any], reference: Named, passenger: Passenger
 ) -> None:
     """Text encoder, U-Net at every step that was traced, and decoder, each on what came before."""
-    with pipe.recording(passenger):  # type: ignore[arg-type]
+    with pipe.recording(passenger):
         states = text_states(pipe, settings, reference)
         for i, t in steps_of(pipe, settings, reference):
             x = wide(needed(reference, f"steps.{i}.x_in"))
@@ -140,12 +152,21 @@ def steps_of(
 def settings_of(reference: Named) -> dict[str, Any]:
     """What the pipeline was called with, from the notes of its trace. Raises CheckpointError."""
     try:
-        return json.loads(getattr(reference, "notes", {})["settings"])
-    except (KeyError, ValueError) as error:
+        told = parse_json(getattr(reference, "notes", {})["settings"].encode(), infinities=True)
+        return {name: checked(told, name, kinds) for name, kinds in SETTINGS.items()}
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            "the reference does not say what its pipeline was called with: make it by "
+            f"the reference does not say what its pipeline was called with ({error}): make it by "
             "`refdiff trace PROMPT`, or give --model one component's folder"
         ) from error
+
+
+def checked(told: Any, name: str, kinds: tuple[type, ...]) -> Any:
+    """One of the settings. Raises KeyError or ValueError for another kind of value."""
+    value = told[name]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise ValueError(f"{name} is {show(value)}")
+    return value
 
 
 def needed(reference: Named, name: str) -> Array:

@@ -20,7 +20,7 @@ from refdiff.op import Array
 from refdiff.pipeline import Pipeline
 
 Named = Mapping[str, Array]
-MISSING = np.zeros(())
+NOISE = "noise"  # what the run starts from, of variance 1
 
 
 def scaled_input(sampler: AnySampler, plan: Plan[Any], i: int, x: Array) -> Array:
@@ -31,6 +31,11 @@ def scaled_input(sampler: AnySampler, plan: Plan[Any], i: int, x: Array) -> Arra
 def unscaled(x: Array, scaling: float, shift: float) -> Array:
     """What the autoencoder decodes."""
     return x / scaling + shift
+
+
+def started(noise: Array, sigma: float) -> Array:
+    """Where a run begins."""
+    return noise * sigma
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Recipe:
     phi: float  # of the guidance rescale
     scaling: float
     shift: float
+    start: Callable[[Array, float], Array] = started
     show: Callable[[AnySampler, Plan[Any], int, Array], Array] = scaled_input
     guide: Callable[[Array, Array, float], Array] = combine
     unscale: Callable[[Array, float, float], Array] = unscaled
@@ -66,6 +72,11 @@ class Recipe:
             pipe.vae.config.shift_factor,
         )
 
+    def init_noise_sigma(self) -> float:
+        """The standard deviation of the latents that a run begins with."""
+        sampler = self.sampler()
+        return float(sampler.init_noise_sigma(sampler.plan(self.steps)))
+
     def sampler(self) -> AnySampler:
         """Raises ConfigError for a recipe that no sampler follows."""
         return samplers.with_options(self.scheduler, self.options, self.dialect)
@@ -74,13 +85,12 @@ class Recipe:
 def values(recipe: Recipe, told: Named) -> Iterator[tuple[str, Array]]:
     """Every value between the networks, in order, from what is told before it.
 
-    told: the candidate's values in the precision that is computed in.
+    told: the candidate's values in the precision that is computed in, and the noise of the start.
     """
     sampler = recipe.sampler()
     plan = sampler.plan(recipe.steps)
-    if "start" in told and "latents" in told:
-        yield "latents", told["start"] * sampler.init_noise_sigma(plan)
-    x, memory = told.get("latents", MISSING), None
+    yield "latents", recipe.start(told[NOISE], float(sampler.init_noise_sigma(plan)))
+    x, memory = told["latents"], None
     for i in range(len(plan)):
         step = f"steps.{i}"
         if f"{step}.out" not in told:

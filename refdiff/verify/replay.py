@@ -67,7 +67,7 @@ class Replay(Passenger):
         self,
         values: Mapping[str, Array],
         examine: Examine,
-        budget: int = 1 << 28,
+        budget: int = 1 << 27,
         tapped: Callable[[str, Array, Array], None] = lambda name, exact, given: None,
     ) -> None:
         super().__init__()

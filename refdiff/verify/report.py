@@ -1,5 +1,6 @@
 """What a comparison found: plain data, which every way of showing it starts from."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -53,7 +54,7 @@ class NotCompared:
     """A name that was not compared, and why."""
 
     name: str
-    reason: str  # missing, ambiguous, misshapen, unknown, constant
+    reason: str  # missing, ambiguous, misshapen, unknown
     detail: str
     waived: bool = False
 
@@ -120,8 +121,9 @@ class Report:
 
     @property
     def diagnosis(self) -> tuple[Explanation, ...]:
-        """What explains the first divergence, the best first."""
-        return self.diagnosed[0].explanations if self.diagnosed else ()
+        """What explains the first divergence, the best first, if it was diagnosed."""
+        name = None if self.first is None else self.first.name
+        return next((d.explanations for d in self.diagnosed if d.name == name), ())
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON has it; docs/report.md describes every key."""
@@ -155,8 +157,6 @@ class Report:
 
     def to_json(self) -> str:
         """The same as text, by docs/report.schema.json; a number that is not finite is null."""
-        import json
-
         return json.dumps(_finite(self.to_dict()), indent=1, ensure_ascii=False, allow_nan=False)
 
     def __str__(self) -> str:
@@ -215,8 +215,8 @@ def _level(m: Metrics) -> dict[str, Any]:
     return {
         "rms": m.rms,
         "relative": m.relative,
-        "quantile": m.quantile,
-        "max": m.largest,
+        "quantile": m.level.quantile,
+        "max": m.level.largest,
         "max_at": None if m.largest_at is None else list(m.largest_at),
         "cosine": m.cosine,
         "slope": m.slope,

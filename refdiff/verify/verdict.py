@@ -23,14 +23,13 @@ or a variance: then n is how many channels of samples the honest error is spread
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from itertools import compress
 
 import numpy as np
 
 from refdiff.op import Array
 from refdiff.verify.bounded import Excess
 from refdiff.verify.formats import FLOAT32, Profile
-from refdiff.verify.metrics import Metrics, measure, ratio
+from refdiff.verify.metrics import Level, Metrics, size_of_error
 
 GATES = (4.0, 16.0)  # up to the first: explained; to the second: loose
 WIDER = 10.0  # for the maximum
@@ -51,35 +50,6 @@ class State(IntEnum):
 
 
 @dataclass(frozen=True)
-class Level:
-    """A size of error in three measures."""
-
-    rms: float
-    quantile: float
-    largest: float
-
-    @classmethod
-    def of(cls, m: Metrics) -> "Level":
-        return cls(m.rms, m.quantile, m.largest)
-
-    def max(self, other: "Level") -> "Level":
-        """The larger of each."""
-        return Level(
-            max(self.rms, other.rms),
-            max(self.quantile, other.quantile),
-            max(self.largest, other.largest),
-        )
-
-    def over(self, other: "Level") -> "Level":
-        """How many times `other`."""
-        return Level(
-            ratio(self.rms, other.rms),
-            ratio(self.quantile, other.quantile),
-            ratio(self.largest, other.largest),
-        )
-
-
-@dataclass(frozen=True)
 class Noise:
     """What honest runs are off by."""
 
@@ -88,16 +58,15 @@ class Noise:
     profile: Profile  # how the runs keep their numbers
     runs: tuple[str, ...]
     independent: float = float("inf")  # errors, at most: see above
-    each: tuple[Level, ...] = ()  # of the runs, one by one
 
-    def of(self, kept: Sequence[bool]) -> "Noise":
-        """That of some of the runs."""
-        if all(kept):
-            return self
-        level = Level(0.0, 0.0, 0.0)
-        for own in compress(self.each, kept):
-            level = level.max(own)
-        return replace(self, level=level, runs=tuple(compress(self.runs, kept)))
+    def joined(self, other: "Noise") -> "Noise":
+        """That of the runs of both."""
+        return replace(
+            self,
+            level=self.level.max(other.level),
+            runs=self.runs + other.runs,
+            independent=min(self.independent, other.independent),
+        )
 
     @property
     def unit(self) -> Level:
@@ -113,13 +82,12 @@ def honest(
 ) -> Noise:
     """The noise of `runs`, each an honest computation of `exact`. runs [*] each, exact [*]"""
     level, independent = Level(0.0, 0.0, 0.0), float("inf")
-    each = tuple(Level.of(measure(exact, run)) for run in runs)
-    for own, run in zip(each, runs, strict=True):
-        level = level.max(own)
+    for run in runs:
+        level = level.max(size_of_error(exact, run))
         independent = min(independent, spread_over(exact, run))
-    floor = Level.of(measure(exact, profile.storage.nearest(exact)))
+    floor = size_of_error(exact, profile.storage.nearest(exact))
     labels = names or [f"run {i + 1}" for i in range(len(runs))]
-    return Noise(level, floor, profile, tuple(labels), independent, each)
+    return Noise(level, floor, profile, tuple(labels), independent)
 
 
 def spread_over(exact: Array, run: Array) -> float:
@@ -149,7 +117,7 @@ class Verdict:
 def judge(metrics: Metrics, noise: Noise, bound: Excess | None = None) -> Verdict:
     """Hold an error against honest noise and, where there is one, against a proven bound."""
     rho, widened = (
-        Level.of(metrics).over(noise.unit),
+        metrics.level.over(noise.unit),
         widening(min(metrics.n, noise.independent), len(noise.runs)),
     )
     quantile = rho.quantile if metrics.n >= LARGE else 0.0  # of fewer it says nothing
@@ -183,7 +151,7 @@ def explain(verdict: Verdict) -> str:
         f"noise: the largest of {len(noise.runs)} honest {noise.profile.name} runs "
         f"({', '.join(noise.runs)}): " + sizes(noise.level),
         f"floor: the exact values rounded to {storage.name}: " + sizes(noise.floor),
-        "error: " + sizes(Level.of(m)),
+        "error: " + sizes(m.level),
         f"error / max(noise, floor): rms {v.rho.rms:.3g}, 99.9 % {v.rho.quantile:.3g}, "
         f"max {v.rho.largest:.3g}",
         gates(v),

@@ -1,5 +1,6 @@
 """Ways of computing the same graph: exactly, and as an honest implementation would."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ import numpy as np
 
 from refdiff.op import Array, Op, Wrapper, around, engine, round_to
 from refdiff.params import Params
+
+LOGITS = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,39 @@ def in_format(
     @contextmanager
     def within() -> Iterator[None]:
         also = around(wrapper) if wrapper else nullcontext()
-        with engine(kind, rounding), around(phase_in(dtype)), also:
+        with engine(kind, rounding), around(lean), around(phase_in(dtype)), also:
             yield
 
     name = np.dtype(dtype).name if rounding is None else rounding
     name += f", {kind if wrapper is None else wrapper.__name__.replace('_', ' ')}"
     return Walk(name, lift, within, np.dtype(dtype), kind == "fast", wrapper is not None)
+
+
+def lean(op: Op[Any], compute: Callable[..., Array], *args: Any, **options: Any) -> Array:
+    """Attention in blocks, so that its logits never leave the cache, let alone fill the memory.
+
+    What a query gets depends on no other query and no other head, whatever mistake is tried.
+    """
+    inside = partial(in_blocks, compute) if op.name == "attention" else compute
+    return inside(*args, **options)
+
+
+def in_blocks(
+    attend: Callable[..., Array], q: Array, k: Array, v: Array, mask: Array | None = None
+) -> Array:
+    """Attention for so many queries of one head at a time that there are at most LOGITS logits."""
+    heads, shape = q.shape[:-2], (q.shape[-2], k.shape[-2])
+    if math.prod((*heads, *shape)) <= LOGITS:
+        return attend(q, k, v, mask)
+    if mask is not None:
+        mask = np.broadcast_to(mask, (*heads, *shape))
+    y = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
+    rows = max(LOGITS // shape[1], 1)
+    for i in np.ndindex(heads):
+        for start in range(0, shape[0], rows):
+            part = slice(start, start + rows)
+            y[i][part] = attend(q[i][part], k[i], v[i], mask if mask is None else mask[i][part])
+    return y
 
 
 def phase_in(dtype: type[np.floating[Any]]) -> Callable[..., Array]:

@@ -1,5 +1,6 @@
 """compare on PyTorch's own runs: it can say yes, it can say no, and it says where and why."""
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +163,12 @@ def saved(model: Tiny, folder: Path) -> Path:
     told = honest_runs(model.ours, model.reference())
     path.with_suffix(".json").write_text(json.dumps({KEY: told}))
     return path
+
+
+def test_the_public_name_takes_what_the_work_takes() -> None:
+    """refdiff.compare is a name that imports nothing until it is called."""
+    public, work = (inspect.signature(f).parameters for f in (refdiff.compare, compare))
+    assert [(p.name, p.kind, p.default) for p in public.values() if p.name != "told"] == [
+        (p.name, p.kind, p.default) for p in work.values() if p.name != "told"
+    ]
+    assert public.keys() == work.keys()

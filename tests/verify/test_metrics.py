@@ -33,9 +33,9 @@ def test_formulas(chunk: int, scale: float, seed: int) -> None:
     assert m.reference_rms == near(scale * np.sqrt(np.mean(r**2)))
     assert m.relative == near(np.linalg.norm(d) / np.linalg.norm(r))
     assert m.snr == near(-20 * np.log10(m.relative))
-    assert m.largest == near(scale * abs(d).max())
+    assert m.level.largest == near(scale * abs(d).max())
     assert abs(d)[m.largest_at] == abs(d).max()
-    assert m.quantile == near(scale * np.sort(abs(d).ravel())[191])  # all but the 8 largest
+    assert m.level.quantile == near(scale * np.sort(abs(d).ravel())[191])  # all but the 8 largest
     assert m.cosine == near((r * c).sum() / np.linalg.norm(r) / np.linalg.norm(c))
     fit = np.linalg.lstsq(r.reshape(-1, 1), c.ravel(), rcond=None)
     assert m.slope == near(fit[0][0])
@@ -72,13 +72,13 @@ def test_what_is_not_finite_is_counted_and_placed() -> None:
     m = measure(r, c)
     assert (m.broken, m.broken_at, m.unequal) == (2, (1, 0), 3)
     assert (m.nans, m.infinities) == ((1, 2), (2, 1))
-    assert (m.largest, m.largest_at, m.reference_peak) == (0.5, (1, 2), 3.0)
+    assert (m.level.largest, m.largest_at, m.reference_peak) == (0.5, (1, 2), 3.0)
 
 
 @pytest.mark.parametrize("x", [np.zeros((0, 3)), np.array(2.5), np.array(0.0), np.zeros(4)])
 def test_equal_arrays_of_odd_shapes(x: np.ndarray) -> None:
     m = measure(x, x.astype(np.float16))
-    assert (m.n, m.unequal, m.rms, m.largest, m.largest_at) == (x.size, 0, 0, 0, None)
+    assert (m.n, m.unequal, m.rms, m.level.largest, m.largest_at) == (x.size, 0, 0, 0, None)
     assert (m.relative, m.snr, m.cosine, m.slope, m.z) == (0, np.inf, 1, 1, 0)
 
 
@@ -92,7 +92,7 @@ def test_nothing_where_something_should_be() -> None:
 def test_whole_numbers_are_equal_or_not(dtype: type) -> None:
     ids = np.array([0, 1, 1, 0], dtype)
     m = measure(ids, np.array([0, 1, 0, 0], dtype))
-    assert (m.unequal, m.largest, m.largest_at) == (1, 1, (2,))
+    assert (m.unequal, m.level.largest, m.largest_at) == (1, 1, (2,))
     big = np.array([2**62, -(2**63)])
     assert measure(big, big + 1).unequal == 2
 

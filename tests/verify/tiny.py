@@ -15,6 +15,40 @@ from refdiff.checkpoints import clip, unet, vae
 from refdiff.components import VAE, TextEncoder, UNet
 
 KINDS = ("unet", "decoder", "encoder", "text")
+UNET: dict[str, Any] = {
+    "sample_size": 8,
+    "in_channels": 4,
+    "out_channels": 4,
+    "block_out_channels": (8, 16),
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "layers_per_block": 1,
+    "attention_head_dim": 2,
+    "cross_attention_dim": 12,
+    "norm_num_groups": 4,
+}
+VAE_KEYS: dict[str, Any] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 4,
+    "block_out_channels": (8, 16),
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+    "layers_per_block": 1,
+    "norm_num_groups": 4,
+}
+TEXT: dict[str, Any] = {
+    "vocab_size": 40,
+    "hidden_size": 12,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "max_position_embeddings": 11,
+    "hidden_act": "quick_gelu",
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "pad_token_id": 1,
+}
 SD2 = {"attention_head_dim": (2, 4), "use_linear_projection": True}
 
 
@@ -122,56 +156,14 @@ def settle(model: Any, rng: np.random.Generator) -> None:
 
 def tiny_unet(shaped: dict[str, Any]) -> Any:
     """The U-Net of Stable Diffusion 1, or with SD2 of 2, in small."""
-    return diffusers.UNet2DConditionModel(
-        **{
-            "sample_size": 8,
-            "in_channels": 4,
-            "out_channels": 4,
-            "block_out_channels": (8, 16),
-            "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-            "layers_per_block": 1,
-            "attention_head_dim": 2,
-            "cross_attention_dim": 12,
-            "norm_num_groups": 4,
-            **shaped,
-        }
-    ).eval()
+    return diffusers.UNet2DConditionModel(**{**UNET, **shaped}).eval()
 
 
 def tiny_vae(shaped: dict[str, Any]) -> Any:
     """The autoencoder of Stable Diffusion in small."""
-    return diffusers.AutoencoderKL(
-        **{
-            "in_channels": 3,
-            "out_channels": 3,
-            "latent_channels": 4,
-            "block_out_channels": (8, 16),
-            "down_block_types": ("DownEncoderBlock2D",) * 2,
-            "up_block_types": ("UpDecoderBlock2D",) * 2,
-            "layers_per_block": 1,
-            "norm_num_groups": 4,
-            **shaped,
-        }
-    ).eval()
+    return diffusers.AutoencoderKL(**VAE_KEYS, **shaped).eval()
 
 
 def tiny_text(shaped: dict[str, Any]) -> Any:
     """CLIP's text encoder in small."""
-    return transformers.CLIPTextModel(
-        transformers.CLIPTextConfig(
-            **{
-                "vocab_size": 40,
-                "hidden_size": 12,
-                "intermediate_size": 32,
-                "num_hidden_layers": 2,
-                "num_attention_heads": 3,
-                "max_position_embeddings": 11,
-                "hidden_act": "quick_gelu",
-                "bos_token_id": 0,
-                "eos_token_id": 2,
-                "pad_token_id": 1,
-                **shaped,
-            }
-        )
-    ).eval()
+    return transformers.CLIPTextModel(transformers.CLIPTextConfig(**TEXT, **shaped)).eval()

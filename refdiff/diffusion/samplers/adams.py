@@ -63,8 +63,8 @@ class Adams(Stochastic, Solver, ABC):
         """w_0, w_1, ...: -> [values,rows]"""
 
     def corrector(self, steps: Steps) -> Array:
-        """c_t, c_0, c_1, ...: -> [1 + values,rows]"""
-        raise NotImplementedError
+        """c_t, c_0, c_1, ...: -> [1 + values,rows]; zeros in a method that corrects nothing."""
+        return np.zeros((1 + len(steps.past.lambda_), len(steps.t)))
 
     def plan(self, steps: int) -> Plan[AdamsRow]:
         """One row a step. Raises ConfigError where times come twice, which weights divide by."""

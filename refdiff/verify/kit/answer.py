@@ -32,7 +32,12 @@ class Output:
     def told(self) -> dict[str, Any]:
         """As the manifest has it."""
         noise = {
-            name: {"runs": len(n.runs), "noise": asdict(n.level), "floor": asdict(n.floor)}
+            name: {
+                "runs": len(n.runs),
+                "noise": asdict(n.level),
+                "floor": asdict(n.floor),
+                "independent": n.independent if np.isfinite(n.independent) else None,
+            }
             for name, n in self.noise.items()
         }
         bounds = None if self.bound is None else {"float32": self.bound}

@@ -13,7 +13,8 @@ from refdiff.files import read_json
 from refdiff.op import Array
 from refdiff.verify.formats import PROFILES
 from refdiff.verify.kit.write import MANIFEST, SCHEMA
-from refdiff.verify.verdict import Level, Noise
+from refdiff.verify.metrics import Level
+from refdiff.verify.verdict import Noise
 
 LARGEST = 200_000_000  # bytes of a manifest
 
@@ -94,6 +95,7 @@ def _expected(told: Mapping[str, Any]) -> Expected:
             Level(**n["floor"]),
             PROFILES[precision],
             tuple(f"run {i + 1}" for i in range(n["runs"])),
+            float("inf") if n["independent"] is None else float(n["independent"]),
         )
         for precision, n in told["noise"].items()
     }

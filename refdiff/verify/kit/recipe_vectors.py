@@ -25,7 +25,7 @@ from refdiff.verify.kit.vector import (
     stored,
 )
 from refdiff.verify.mistakes.recipes import RECIPES
-from refdiff.verify.recipe import Recipe, guided, values
+from refdiff.verify.recipe import NOISE, Recipe, guided, values
 from refdiff.verify.walks import EXACT
 
 Follow = Callable[[Recipe], Run]
@@ -133,10 +133,7 @@ def walked(recipe: Recipe) -> Run:
         options = {k: given[k] for k in recipe.options}
         sampler = replace(recipe, options=options).sampler()
         plan = sampler.plan(recipe.steps)
-        told = {
-            "start": given["start"],
-            "latents": stored(given["start"] * sampler.init_noise_sigma(plan)),
-        }
+        told = {NOISE: given["start"]}
         for i, out in enumerate(given["out"]):
             told[f"steps.{i}.out"] = out
         for i, z in enumerate(given.get("noise", ())):
@@ -145,8 +142,9 @@ def walked(recipe: Recipe) -> Run:
         for name, value in values(replace(recipe, options=options), told):
             if name.endswith("x_in"):
                 shown.append(stored(value))
-            if name.endswith("x_prev"):
+            if name == "latents" or name.endswith("x_prev"):
                 told[name] = stored(value)
+            if name.endswith("x_prev"):
                 x.append(told[name])
         columns = {n: plan.column(n) for n in plan.names}
         numeric = {

@@ -124,7 +124,7 @@ def judged(exact: Array, y: Array, expected: Expected, precision: str) -> Verdic
     if expected.bound is not None and precision == "float32":
         beyond = np.abs(y.astype(np.float64) - exact) > expected.bound
         count = int(np.count_nonzero(beyond))
-        excess = Excess(count, ratio(metrics.largest, expected.bound), metrics.largest_at, 0)
+        excess = Excess(count, ratio(metrics.level.largest, expected.bound), metrics.largest_at, 0)
     return judge(metrics, noise, excess)
 
 

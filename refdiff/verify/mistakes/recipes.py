@@ -47,6 +47,11 @@ def another(name: str) -> Callable[[Recipe], Recipe]:
     return change
 
 
+def starting(start: Callable[[Array, float], Array]) -> Callable[[Recipe], Recipe]:
+    """A run begins with another product of noise and sigma."""
+    return lambda recipe: replace(recipe, start=start)
+
+
 def showing(show: Callable[[Array, float], Array]) -> Callable[[Recipe], Recipe]:
     """The model is shown something else of x and the row's sigma."""
 
@@ -147,6 +152,17 @@ RECIPES = tuple(
             lambda r: replace(r, noise_of=lambda i: i - 1),
         ),
         ("step/no-noise", "no noise is added", lambda r: replace(r, noise_of=lambda i: -1)),
+        ("start/not-scaled", "the run begins with noise of variance 1", starting(lambda z, s: z)),
+        (
+            "start/data-too",
+            "the run begins with sqrt(sigma^2 + 1), which counts the data, too",
+            starting(lambda z, s: z * np.sqrt(s**2 + 1)),
+        ),
+        (
+            "start/noise-only",
+            "the run begins with sigma, which does not count the data",
+            starting(lambda z, s: z * np.sqrt(max(s**2 - 1, 0))),
+        ),
         ("input/not-scaled", "the model is shown x as it is", showing(lambda x, sigma: x)),
         ("input/by-sigma", "the model is shown x / sigma", showing(lambda x, sigma: x / sigma)),
         (

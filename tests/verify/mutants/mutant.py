@@ -1,12 +1,10 @@
 """A mutant: which model, what is planted where, and which of refdiff's mistakes it is."""
 
-import contextlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
-import torch
 from torch import nn
 
 Rng = np.random.Generator
@@ -72,8 +70,3 @@ def patched(module: nn.Module, target: str, wrong: Callable[..., Any]) -> Forwar
             return right(*args, **options)
 
     return forward
-
-
-def no_grad(model: nn.Module) -> Any:
-    """Run without gradients."""
-    return contextlib.ExitStack() if model is None else torch.no_grad()

@@ -1,0 +1,43 @@
+"""exp(x - top) in place: in float32 a polynomial that the compiler spreads over vector units.
+
+    k = rint(x / ln 2),  r = x - k ln 2,  exp(x) = 2^k exp(r),  |r| <= ln 2 / 2
+
+ln 2 is taken off in two parts, the first of which has so few bits that k times it is exact (Cody &
+Waite 1980, ch. 6). exp(r) = 1 + r + r^2 q(r) with q of degree 4, interpolated at Chebyshev's
+points, is off by at most 1.5 units of roundoff. Adding 1.5 x 2^23 rounds to a whole number and
+leaves it in the last bits, from where it is moved into the exponent.
+"""
+
+import numpy as np
+
+from refdiff.kernels.jit import jit
+from refdiff.op import Array
+
+PER_LN2 = np.float32(1 / np.log(2))
+LN2 = np.float32(0.693359375), np.float32(np.log(2) - 0.693359375)
+ROUND = np.float32(1.5 * 2**23)
+Q = tuple(map(np.float32, (0.5, 0.16666577, 0.04166646, 0.00836318, 0.00139336)))
+LEAST = np.float32(-87.33655)  # exp of less is no normal number, and becomes 0
+BIAS = np.int32(ROUND.view(np.int32) - 127)
+
+
+def exp_from(x: Array, top: Array) -> None:
+    """x <- exp(x - top), where no x is above top. x [R,L], top [R,1]"""
+    if x.dtype == np.float32:
+        _exp_from(x, top)
+    else:
+        np.exp(np.subtract(x, top, out=x), out=x)
+
+
+@jit
+def _exp_from(x: Array, top: Array) -> None:
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            z = x[i, j] - top[i, 0]
+            shifted = np.float32(z * PER_LN2 + ROUND)
+            k = shifted - ROUND
+            r = z - k * LN2[0] - k * LN2[1]
+            q = (((Q[4] * r + Q[3]) * r + Q[2]) * r + Q[1]) * r + Q[0]
+            power = np.int32(np.int32(shifted.view(np.int32) - BIAS) << np.int32(23))
+            y = (q * r * r + r + np.float32(1)) * power.view(np.float32)
+            x[i, j] = y if z >= LEAST else np.float32(0) if z < LEAST else z  # nan stays nan
