@@ -94,7 +94,7 @@ def judge_between(
             continue
         given = np.asarray(candidate[name], np.float64)
         noise = honest([run[name] for run in runs], y, profile, [walk.name for walk in walks])
-        verdict = judge(measure(y, given, profile.storage), noise)
+        verdict = judge(measure(y, given), noise)
         scene = None
         if verdict.state >= State.UNEXPLAINED:
             scene = Between(name, y, given, noise.unit.rms, recipe, exact, walks[0])

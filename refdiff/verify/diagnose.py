@@ -8,6 +8,7 @@ more than honest rounding.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,8 @@ class Scene:
 
         A mistake with a number to be fitted must fit better than one without.
         """
-        for explanation, _ in single(self, calls_before(self)):
+        places = calls_before(self)
+        for explanation, _ in chain(single(self, places), with_number(self, places)):
             telling = FITTED if explanation.id in FAMILIES else TELLING
             if explanation.rho_after <= CLOSE and explanation.rho_before >= telling:
                 return explanation
@@ -139,17 +141,19 @@ def rms(x: Array) -> float:
 def diagnose(scene: Scene, most: int = 5) -> list[Explanation]:
     """The mistakes that leave least unexplained, the best first.
 
-    Single mistakes are tried first, then one at a single call, then values out of shape, then
-    pairs; each only where nothing before it explains all. They are tried near the result, two
-    layers above it, which is where its way from the candidate's values begins.
+    Single mistakes are tried first, then those with a number to be found, then one at a single
+    call, then values out of shape, then pairs; each only where nothing before it explains all, and
+    numbers also where something leaves more than careful rounding. They are tried near the result,
+    two layers above it, which is where its way from the candidate's values begins.
     """
     scene = replace(scene, site=scene.replay.narrowed(scene.site, scene.name))
     places = calls_before(scene)
     found: list[tuple[Explanation, tuple[Mistake, ...]]] = []
-    for search in (single, at_one_call, out_of_shape, in_pairs):
-        found += search(scene, places, found)
-        if any(explanation.explains for explanation, _ in found):
+    for search in (single, with_number, at_one_call, out_of_shape, in_pairs):
+        least = min((explanation.rho_after for explanation, _ in found), default=np.inf)
+        if least <= (CLOSE if search is with_number else GATE):
             break
+        found += search(scene, places, found)
     best = sorted((e for e, _ in found), key=_worth)
     return best[:most]
 
@@ -176,6 +180,10 @@ def single(scene: Scene, places: Places, found: Iterable[Found] = ()) -> Iterato
     for mistake in CATALOGUE.values():
         if mistake.op in places:
             yield from _tried(scene, places, mistake)
+
+
+def with_number(scene: Scene, places: Places, found: Iterable[Found] = ()) -> Iterator[Found]:
+    """One mistake with the number that explains most, wherever its op is called."""
     for family in FAMILIES.values():
         if family.op in places and (mistake_ := fitted(scene, family)):
             yield from _tried(scene, places, mistake_)

@@ -18,7 +18,7 @@ from refdiff.verify.verdict import Noise, State, Verdict, honest, judge
 from refdiff.verify.walks import HONEST, Walk
 
 SCENES = 1 << 28  # bytes of guilty arrays that are kept for a diagnosis
-LARGE = 1 << 24  # bytes of values from which definitions, being slow, are not run
+SMALL = 1 << 20  # bytes of a tensor for which mistakes are tried where rounding could do it
 SUSPICIOUS = 2.0  # times careful rounding, from which mistakes are tried
 
 
@@ -64,7 +64,7 @@ class Judge:
         """Judge what a site's layers gave: by careful rounding, and where that is not enough by
         hasty rounding, which is run when it is first asked for."""
         walks = HONEST[self.profile.name]
-        if replay.bytes_of(site) > LARGE and any(walk.kernels for walk in walks):
+        if replay.is_large(site) and any(walk.kernels for walk in walks):
             walks = tuple(walk for walk in walks if walk.kernels)
         targets = None if len(exact) > 1 else [*exact]
 
@@ -79,7 +79,7 @@ class Judge:
 
         for name, y in exact.items():
             care = noise(name, hasty=False)
-            verdict = judge(measure(y, replay.values[name], self.profile.storage), care)
+            verdict = judge(measure(y, replay.values[name]), care)
             if verdict.state > State.EXPLAINED:
                 verdict = judge(verdict.metrics, care.joined(noise(name, hasty=True)))
             elif verdict.metrics.rms <= SUSPICIOUS * care.unit.rms:
@@ -93,11 +93,13 @@ class Judge:
         """What careful rounding does not explain well, held against bounds and mistakes.
 
         A small mistake may hide below what hasty implementations round. If it leaves no more than
-        careful rounding does, it is the better explanation.
+        careful rounding does, it is the better explanation. In large layers this is not tried.
         """
+        wrong = verdict.state >= State.UNEXPLAINED
+        if not wrong and exact.nbytes > SMALL:
+            return Finding(name, verdict)
         given = np.asarray(replay.values[name])
         near, walk = replay.narrowed(site, name), HONEST[self.profile.name][0]
-        wrong = verdict.state >= State.UNEXPLAINED
         if wrong:
             excess = beyond(replay, near, name, given, self.profile)
             verdict = judge(verdict.metrics, verdict.noise, excess)
@@ -117,7 +119,7 @@ class Judge:
     def tapped(self, name: str, exact: Array, given: Array) -> None:
         """Judge what is handed on outside of layers, where nothing is rounded but to be stored."""
         noise = honest((), exact, self.profile)
-        self.told(Finding(name, judge(measure(exact, given, self.profile.storage), noise)))
+        self.told(Finding(name, judge(measure(exact, given), noise)))
 
 
 def _bounded(x: Array) -> Any:

@@ -32,7 +32,7 @@ def tensors(
         local = None if finding is None else finding.verdict
         total = judged = None
         if name in reference:
-            total = measure(reference[name], values[name], profile.storage)
+            total = measure(reference[name], values[name])
             if local is None:
                 floor = honest((), reference[name], profile)
                 judged = judge(total, budget.noise(name, profile) or floor)

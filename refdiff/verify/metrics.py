@@ -8,7 +8,7 @@ With d = candidate - reference over n elements:
     ULP = |d| / spacing of the format's numbers in the binade of the *reference*      Muller 2005
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,6 @@ class Metrics:
     cosine: float
     slope: float
     z: float
-    ulps: tuple[float, ...]  # at ULP_QUANTILES
     nans: tuple[int, int]  # in the reference, in the candidate
     infinities: tuple[int, int]
     broken: int  # elements where one side is not finite and the other is not the same
@@ -144,14 +143,13 @@ def _size(both: _Both) -> Level:
     q = min(QUANTILE, max(0.5, 1 - OUTSIDE / n))
     error = error if both.finite.all() else error[both.finite]
     top = float(error.max(initial=0))
-    (quantile,) = quantiles(error, [q])
-    return Level(both.scale * np.sqrt(squares / n), both.scale * quantile, both.scale * top)
+    return Level(*(both.scale * size for size in (np.sqrt(squares / n), quantile(error, q), top)))
 
 
-def measure(reference: Array, candidate: Array, format: Format = FORMATS["float32"]) -> Metrics:
+def measure(reference: Array, candidate: Array) -> Metrics:
     """Compare `candidate` with the exact `reference`. reference [*], candidate [*]
 
-    ULPs are those of `format`. Everything is divided by a power of two before it is squared, so
+    Everything is divided by a power of two before it is squared, so
     that nothing overflows. Raises ShapeError where the shapes differ.
     """
     both = _Both.of(reference, candidate)
@@ -159,11 +157,10 @@ def measure(reference: Array, candidate: Array, format: Format = FORMATS["float3
     same = (r == c) | (np.isnan(r) & np.isnan(c))
     broken = np.flatnonzero(~both.finite & ~same)
     level = _size(both)
-    sums, ulps, at, top = np.zeros(5), np.zeros(r.size), None, 0.0
+    sums, at, top = np.zeros(5), None, 0.0
     for part, a, b in both.parts():
         d = b - a
         sums += d.sum(), d @ d, a @ a, b @ b, a @ b
-        ulps[part] = abs(d) / format.ulp(a * scale) * scale
         here = abs(d).argmax()
         if abs(d[here]) > top:
             at, top = part.start + here, abs(d[here])
@@ -179,12 +176,19 @@ def measure(reference: Array, candidate: Array, format: Format = FORMATS["float3
         cosine=ratio(rc, np.sqrt(rr) * np.sqrt(cc), otherwise=float(rr == cc)),
         slope=ratio(rc, rr, otherwise=float(rr == cc)),
         z=ratio(bias, np.sqrt(max(dd - bias**2 / n, 0))),
-        ulps=quantiles(ulps[both.finite], ULP_QUANTILES),
         nans=(int(np.isnan(r).sum()), int(np.isnan(c).sum())),
         infinities=(int(np.isinf(r).sum()), int(np.isinf(c).sum())),
         broken=broken.size,
         broken_at=place(broken[0], shape) if broken.size else None,
     )
+
+
+def ulps(reference: Array, candidate: Array, format: Format) -> tuple[float, ...]:
+    """How many of a format's spacings they are apart, at ULP_QUANTILES. [*], [*] -> 4 numbers"""
+    both = _Both.of(reference, candidate)
+    r, c = (x[both.finite].astype(np.float64) for x in (both.r, both.c))
+    apart = abs(c - r) / format.ulp(r)
+    return tuple(quantile(apart, q) for q in ULP_QUANTILES)
 
 
 def peak(x: Array, where: Array) -> float:
@@ -193,11 +197,18 @@ def peak(x: Array, where: Array) -> float:
     return max(float(top), -float(bottom))
 
 
-def quantiles(x: Array, q: Sequence[float]) -> tuple[float, ...]:
-    """An element each: the smallest that no smaller share than q of x stays within."""
+def quantile(x: Array, q: float) -> float:
+    """The smallest element that no smaller share than q of x stays within; x [n], none below 0.
+
+    As few of the largest are sorted out as are surely enough: those beyond twice the rms.
+    """
     if not x.size:
-        return (0.0,) * len(q)
-    return tuple(map(float, np.quantile(x, q, method="inverted_cdf")))
+        return 0.0
+    place = int(np.ceil(q * x.size)) - 1
+    tail = x[x > 2 * np.sqrt(x @ x / x.size)]
+    below = x.size - tail.size
+    part, place = (tail, place - below) if place >= below else (x, place)
+    return float(np.partition(part, place)[place])
 
 
 def place(i: np.intp, shape: Index) -> Index:

@@ -19,9 +19,10 @@ from refdiff.op import Array
 from refdiff.trace import Passenger
 from refdiff.verify.layouts import Shape
 from refdiff.verify.matching import shapes_of
-from refdiff.verify.walks import EXACT, Walk
+from refdiff.verify.walks import EXACT, EXACT_BY_KERNELS, Walk
 
 R = TypeVar("R")
+LARGE = 1 << 24  # bytes of values from which definitions, being slow, are not run
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Replay(Passenger):
     examine: called with each site and what is exact there, name by name, in order of computation.
     tapped: called with what is right and what is given outside of all layers, by name.
     budget: bytes of a site's values in float64; a layer with more is examined piece by piece.
+    What is exact is computed by definitions or, of large sites, by kernels in float64.
     """
 
     def __init__(
@@ -134,6 +136,10 @@ class Replay(Passenger):
         """What the candidate's values of a site take in float64."""
         return self._bytes[_paths(site.name)[-1]]
 
+    def is_large(self, site: Site) -> bool:
+        """Whether definitions would take long."""
+        return self.bytes_of(site) > LARGE
+
     def narrowed(self, site: Site, name: str, levels: int = 2) -> Site:
         """The layer so many levels above the one that gives `name`, as a site of its own."""
         stack = self._made(site, EXACT, (name,)).stack
@@ -152,15 +158,16 @@ class Replay(Passenger):
             self._run, self._seen, self._scope = outer
 
     def _visit(self, site: Site) -> Any:
+        exact = EXACT_BY_KERNELS if self.is_large(site) else EXACT
         if self.bytes_of(site) <= self.budget:
-            run = self._made(site, EXACT)
+            run = self._made(site, exact)
             self.examine(self, site, run.own)
             self._seen = run.counts
             return run.result
         outer, self._taps = self._taps, []
         y = super().layer(site.path, site.call)  # its inner layers are visited
         if self._taps:
-            self.examine(self, site, self.run(site, EXACT, self._taps))
+            self.examine(self, site, self.run(site, exact, self._taps))
         self._taps = outer
         return y
 

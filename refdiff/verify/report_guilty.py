@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from refdiff.verify.diagnose import Explanation
+from refdiff.verify.formats import FORMATS, Format
 from refdiff.verify.markup import Html, el, table
+from refdiff.verify.metrics import ULP_QUANTILES, ulps
 from refdiff.verify.report import Compared, Evidence, Report
 from refdiff.verify.report_chart import histogram
 from refdiff.verify.report_heat import COLOURS, heat_map, worst_channels
@@ -28,7 +30,7 @@ def guilty(report: Report) -> Iterator[Html]:
             if also := why[name].also:
                 parts.append(el("p", f"Explained likewise, {len(also)} more: {', '.join(also)}"))
         if name in evidence:
-            parts.append(pictures(evidence[name]))
+            parts.append(pictures(evidence[name], FORMATS[report.storage or report.profile]))
         if name in told and (judged := told[name].judged):
             steps = el("pre", explain(judged))
             parts.append(el("details", el("summary", "how this was judged"), steps))
@@ -52,12 +54,12 @@ def explanations(found: tuple[Explanation, ...]) -> Html:
     return table(("explains it", "what", "id", "where", "times honest rounding"), rows)
 
 
-def pictures(evidence: Evidence) -> Html:
+def pictures(evidence: Evidence, storage: Format) -> Html:
     """Where the error is, how it is spread, and in which channels."""
     if not evidence.exact.size:
         return Html("")
     with np.errstate(all="ignore"):
-        figures = [heat(evidence), spread(evidence), channels(evidence)]
+        figures = [heat(evidence), spread(evidence, storage), channels(evidence)]
     return el("div", *figures, class_="pictures")
 
 
@@ -91,17 +93,20 @@ def heat(evidence: Evidence) -> Html:
     )
 
 
-def spread(evidence: Evidence) -> Html:
+def spread(evidence: Evidence, storage: Format) -> Html:
     """The histogram, with what it cannot show in words."""
     equal, honest = (
         np.count_nonzero(x == evidence.exact) for x in (evidence.given, evidence.honest)
     )
+    shares = zip(ULP_QUANTILES, ulps(evidence.exact, evidence.given, storage), strict=True)
+    far = ", ".join(f"{n:.3g} ({share:.1%})" for share, n in shares)
     caption = el(
         "figcaption",
         "absolute errors: ",
         el("span", "candidate", class_="key given-bars"),
         el("span", "honest rounding", class_="key honest-bars"),
-        f" exactly equal are {equal} and {honest} of {evidence.exact.size} elements",
+        f" exactly equal are {equal} and {honest} of {evidence.exact.size} elements; the "
+        f"candidate's lie within {far} spacings of {storage.name}",
     )
     return el("figure", histogram(evidence), caption)
 

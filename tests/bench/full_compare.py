@@ -3,9 +3,9 @@
     python -m tests.bench.full_compare docs
 
 The U-Net of Stable Diffusion 1.5 with random weights in a float16 file, one step at 64x64 latents,
-batch 2. A block-level trace of refdiff in float64 is the reference, one of its kernels in float32
-the candidate, once right and once with the tanh approximation of gelu in one layer. Each part runs
-in a process of its own, whose time and peak memory are taken.
+batch 2. A block-level trace of refdiff in float64 is the reference, the same model of diffusers on
+PyTorch in float32 the candidate, once right and once with the tanh approximation of gelu in one
+layer. Each part runs in a process of its own, whose time and peak memory are taken.
 """
 
 import json
@@ -15,19 +15,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import refdiff
-from refdiff import ops, safetensors
+from refdiff import safetensors
 from refdiff.checkpoints import unet as unet_config
 from refdiff.nn.unet import param_shapes
-from refdiff.op import Op, around
+from refdiff.op import Array
 from refdiff.verify.compare import compare
 from tests.checkpoints.published import UNET_SD15
 
-LAYER = 3  # the gelu that is wrong, counted
+LAYER = "down_blocks.1.attentions.0.transformer_blocks.0.ff.net.0"  # whose gelu is wrong
 
 
 def make(folder: Path) -> None:
@@ -56,41 +58,41 @@ def make(folder: Path) -> None:
 
 def reference(folder: Path) -> None:
     """The trace in float64."""
-    run(folder, "ref.safetensors", np.float64, "reference")
+    model, inputs = refdiff.load(folder / "unet"), read_inputs(folder)
+    with refdiff.trace(model, **taking(folder, "ref"), exclude=[""]) as taken:
+        for name, x in inputs.items():
+            taken.record(f"inputs.{name}", x)
+        taken.record("output", model(*(widened(x) for x in inputs.values())))
 
 
-def right(folder: Path) -> None:
-    """A candidate."""
-    run(folder, "right.safetensors", np.float32, "fast")
+def candidate(folder: Path, name: str, broken: bool = False) -> None:
+    """PyTorch's trace in float32."""
+    import torch
+    from diffusers import UNet2DConditionModel
+    from torch import nn
+
+    model = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32).eval()
+    if broken:
+        layer = model.get_submodule(LAYER)
+        layer.gelu = partial(nn.functional.gelu, approximate="tanh")
+    inputs = {name: torch.from_numpy(x) for name, x in read_inputs(folder).items()}
+    with torch.no_grad(), refdiff.record(model, **taking(folder, name)):
+        model(**inputs)
 
 
-def wrong(folder: Path) -> None:
-    """A candidate with one mistake."""
-    calls = 0
-
-    def tanh(op: Op, compute, *args, **options):  # type: ignore[no-untyped-def, type-arg]
-        nonlocal calls
-        if op.name != "geglu":
-            return compute(*args, **options)
-        calls += 1
-        if calls != LAYER:
-            return compute(*args, **options)
-        value, gate = np.split(args[0], 2, -1)
-        return value * ops.gelu_tanh(gate)
-
-    with around(tanh):
-        run(folder, "wrong.safetensors", np.float32, "fast")
+def read_inputs(folder: Path) -> dict[str, Array]:
+    """As diffusers' forward names them, in its order."""
+    file = safetensors.read(folder / "in.safetensors")
+    return {n: np.array(file[n]) for n in ("sample", "timestep", "encoder_hidden_states")}
 
 
-def run(folder: Path, name: str, dtype: type, engine: str) -> None:
-    """A block-level trace."""
-    model, inputs = refdiff.load(folder / "unet"), safetensors.read(folder / "in.safetensors")
-    x, t, context = (np.array(inputs[n]) for n in ("sample", "timestep", "encoder_hidden_states"))
-    options = {"level": "block", "to": folder / name, "exclude": [""]}
-    with refdiff.engine(engine), refdiff.trace(model, **options) as taken:
-        for key in inputs:
-            taken.record(f"inputs.{key}", np.array(inputs[key]))
-        taken.record("output", model(x.astype(dtype), t, context.astype(dtype)))
+def taking(folder: Path, name: str) -> dict[str, Any]:
+    """A block-level trace into a file of that name."""
+    return {"level": "block", "to": folder / f"{name}.safetensors"}
+
+
+def widened(x: Array) -> Array:
+    return x.astype(np.float64) if x.dtype.kind == "f" else x
 
 
 def judged(folder: Path, name: str) -> None:
@@ -112,16 +114,14 @@ def judged(folder: Path, name: str) -> None:
 
 def forward(folder: Path) -> None:
     """One pass in float64, nothing kept."""
-    model, inputs = refdiff.load(folder / "unet"), safetensors.read(folder / "in.safetensors")
-    x, t, context = (np.array(inputs[n]) for n in ("sample", "timestep", "encoder_hidden_states"))
-    model(x.astype(np.float64), t, context.astype(np.float64))
+    refdiff.load(folder / "unet")(*(widened(x) for x in read_inputs(folder).values()))
 
 
 PARTS = {
     "make": make,
     "reference": reference,
-    "right": right,
-    "wrong": wrong,
+    "right": lambda folder: candidate(folder, "right"),
+    "wrong": lambda folder: candidate(folder, "wrong", broken=True),
     "forward": forward,
     "compare right": lambda folder: judged(folder, "right.safetensors"),
     "compare wrong": lambda folder: judged(folder, "wrong.safetensors"),

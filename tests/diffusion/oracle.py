@@ -251,8 +251,17 @@ def ours_shape(case):
     return from_config(case.config, **options(case)).out_shape(case.shape)
 
 
-def our_run(case, dtype=np.float32, dialect="diffusers", sampler=None, edit=None, start=0, x=None):
-    """refdiff's walk from row `start` to the end."""
+def our_run(
+    case,
+    dtype=np.float32,
+    dialect="diffusers",
+    sampler=None,
+    edit=None,
+    start=0,
+    x=None,
+    off=None,
+):
+    """refdiff's walk from row `start` to the end; off: draws which outputs to round up or down."""
     sampler = sampler or ours(case, dialect)[0]
     plan = sampler.plan(case.steps)
     plan = edit(plan) if edit else plan
@@ -262,6 +271,8 @@ def our_run(case, dtype=np.float32, dialect="diffusers", sampler=None, edit=None
     for i in range(start, len(plan)):
         inputs.append(sampler.scale_input(plan, i, x))
         out = draws.out(i, sampler.out_shape(case.shape))
+        if off is not None:
+            out = (out * (1 + off.choice([-1, 1], out.shape) * 2.0**-24)).astype(dtype)
         z = draws.noise(i) if sampler.needs_noise(plan, i) else None
         x, memory = sampler.step(plan, i, x, out, memory, z)
         xs.append(x)
@@ -355,8 +366,21 @@ def last_places(case, mine, **walk):
 
 
 def magnified(case, mine, **walk):
-    """What the formula itself makes of the rounding of the plan's roots, exps and logs."""
-    return max(root_of_rounding(case), last_places(case, mine, **walk), torchs_roots(case, **walk))
+    """What the formula itself makes of rounding: of the plan's roots, exps and logs, of outputs."""
+    return max(
+        root_of_rounding(case),
+        last_places(case, mine, **walk),
+        torchs_roots(case, **walk),
+        outputs_rounded_once_more(case, mine, **walk),
+    )
+
+
+def outputs_rounded_once_more(case, mine, **walk):
+    """How far the run moves when each output is off by one rounding, this way or that.
+
+    Where a prediction is clipped, few elements are left to show how much it was magnified.
+    """
+    return max(run_gap(our_run(case, off=np.random.default_rng(n), **walk), mine) for n in range(4))
 
 
 def torchs_roots(case, start=0, x=None):

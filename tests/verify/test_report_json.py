@@ -106,7 +106,8 @@ def test_what_is_not_finite_is_null() -> None:
     (found,) = report("a", states=(State.EXPLAINED,)).tensors
     nothing = Compared("a", "a", "exact", "", None, None, None)
     assert found.total is not None
-    broken = replace(found, total=replace(found.total, rms=math.inf, slope=math.nan))
+    level = replace(found.total.level, rms=math.inf)
+    broken = replace(found, total=replace(found.total, level=level, slope=math.nan))
     told = valid(replace(report("a"), tensors=(nothing, broken)))
     assert told["tensors"][0]["rho"] is None and told["tensors"][0]["noise"] is None
     assert told["tensors"][1]["total"]["rms"] is None is told["tensors"][1]["total"]["slope"]

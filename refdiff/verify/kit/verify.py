@@ -119,7 +119,7 @@ def examine(
 def judged(exact: Array, y: Array, expected: Expected, precision: str) -> Verdict:
     """The verdict by the manifest's noise and, of float32, its bound."""
     noise = expected.noise[precision]
-    metrics = measure(exact, y, noise.profile.storage)
+    metrics = measure(exact, y)
     excess = None
     if expected.bound is not None and precision == "float32":
         beyond = np.abs(y.astype(np.float64) - exact) > expected.bound

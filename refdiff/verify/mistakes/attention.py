@@ -46,14 +46,20 @@ def _(attention: Attention, q: Array, k: Array, v: Array, m: Mask = None) -> Arr
     "attention", "softmax-over-queries", "the softmax runs over the queries, not over the keys"
 )
 def _(attention: Attention, q: Array, k: Array, v: Array, m: Mask = None) -> Array:
-    logits = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
-    logits = logits if m is None else logits + m
-    return ops.softmax(logits.swapaxes(-1, -2)).swapaxes(-1, -2) @ v
+    def attend(q: Array, k: Array, v: Array) -> Array:
+        logits = q @ k.T / np.sqrt(q.shape[-1])
+        logits = logits if m is None else logits + m
+        return ops.softmax(logits.T).T @ v
+
+    y = np.empty((*q.shape[:-1], v.shape[-1]), q.dtype)
+    for head in np.ndindex(q.shape[:-2]):  # all logits at once may be more than the memory
+        y[head] = attend(q[head], k[head], v[head])
+    return y
 
 
 @mistake("attention", "no-softmax", "no softmax")
 def _(attention: Attention, q: Array, k: Array, v: Array, m: Mask = None) -> Array:
-    return q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]) @ v
+    return q @ (k.swapaxes(-1, -2) @ v) / np.sqrt(q.shape[-1])
 
 
 @mistake("attention", "no-mask", "the causal mask is left out")
