@@ -12,6 +12,7 @@ down, fused or not. Algorithms that are no reordering of the sums (Winograd, FFT
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import product as product_of
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ from refdiff.verify.bound_functions import MINIMUM, gated, softmax, timestep_emb
 from refdiff.verify.bound_sums import conv2d, group_norm, layer_norm, linear, product
 from refdiff.verify.bounded import Bounded, Operand, current_profile, of, rounded_once, under
 from refdiff.verify.formats import Profile
+from refdiff.verify.walks import LOGITS
 
 Rule: TypeAlias = Callable[..., Bounded]
 
@@ -53,11 +55,21 @@ def attention(q: Operand, k: Operand, v: Operand, mask: Array | None = None) -> 
     """q [*,L,d], k [*,S,d], v [*,S,e], mask [L,S] -> [*,L,e]
 
     The scale is laid on q and k, half on each, which rounds no less than laying it on one of them
-    or on the logits.
+    or on the logits. So many queries of one head at a time, or the logits would fill the memory.
     """
-    q, k, root = of(q), of(k), float(q.shape[-1]) ** -0.25
-    logits = product(q * root, (k * root).swapaxes(-1, -2))
-    return product(softmax(logits if mask is None else logits + mask), of(v))
+    queries, values = of(q), of(v)
+    root = float(queries.shape[-1]) ** -0.25
+    queries, keys = queries * root, (of(k) * root).swapaxes(-1, -2)
+    heads, (L, S) = queries.shape[:-2], (queries.shape[-2], keys.shape[-1])
+    masks = None if mask is None else np.broadcast_to(mask, (*heads, L, S))
+    value, error, terms = (*np.empty((2, *heads, L, values.shape[-1])), 1)
+    rows = max(LOGITS // S, 1)
+    for head, start in product_of(np.ndindex(heads), range(0, L, rows)):
+        part = (*head, slice(start, start + rows))
+        logits = product(queries[part], keys[head])
+        y = product(softmax(logits if masks is None else logits + masks[part]), values[head])
+        value[part], error[part], terms = y.value, y.error, y.terms
+    return Bounded(value, error, terms)
 
 
 def geglu(x: Operand) -> Bounded:
