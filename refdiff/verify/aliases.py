@@ -136,23 +136,19 @@ def _modules(prefix: str, names: set[str]) -> tuple[Table, Mapping[str, Table]]:
 
 
 def _unet_blocks(blocks: Mapping[str, Blocks]) -> Iterator[tuple[str, str]]:
-    place = 1
-    for level, layers in sorted(blocks["down"].items()):
-        for layer in sorted(layers):
-            yield f"down_blocks.{level}.resnets.{layer}", f"input_blocks.{place}.0"
-            yield f"down_blocks.{level}.attentions.{layer}", f"input_blocks.{place}.1"
-            place += 1
-        yield f"down_blocks.{level}.downsamplers.0.conv", f"input_blocks.{place}.0.op"
-        place += 1
-    place = 0
-    for level, layers in sorted(blocks["up"].items()):
-        for layer in sorted(layers):
-            yield f"up_blocks.{level}.resnets.{layer}", f"output_blocks.{place}.0"
-            yield f"up_blocks.{level}.attentions.{layer}", f"output_blocks.{place}.1"
-            place += 1
-        attends = any("attentions" in kinds for kinds in layers.values())
-        last = f"output_blocks.{place - 1}.{2 if attends else 1}.conv"
-        yield f"up_blocks.{level}.upsamplers.0.conv", last
+    """Layers are numbered through; a downsampler has a number, an upsampler its last layer's."""
+    for side, theirs, place in (("down", "input_blocks", 1), ("up", "output_blocks", 0)):
+        for level, layers in sorted(blocks[side].items()):
+            for layer in sorted(layers):
+                yield f"{side}_blocks.{level}.resnets.{layer}", f"{theirs}.{place}.0"
+                yield f"{side}_blocks.{level}.attentions.{layer}", f"{theirs}.{place}.1"
+                place += 1
+            if side == "down":
+                yield f"down_blocks.{level}.downsamplers.0.conv", f"{theirs}.{place}.0.op"
+                place += 1
+            else:
+                part = 2 if any("attentions" in kinds for kinds in layers.values()) else 1
+                yield f"up_blocks.{level}.upsamplers.0.conv", f"{theirs}.{place - 1}.{part}.conv"
 
 
 def _vae_blocks(blocks: Mapping[str, Blocks]) -> Iterator[tuple[str, str]]:

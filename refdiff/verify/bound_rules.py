@@ -51,7 +51,7 @@ def by_rule(op: Op[Any], compute: Callable[..., Array], *args: Any, **options: A
     return cast(Array, RULES[op.name](*args, **options))
 
 
-def attention(q: Operand, k: Operand, v: Operand, mask: Array | None = None) -> Bounded:
+def attention(q: Operand, k: Operand, v: Operand, mask: Operand | None = None) -> Bounded:
     """q [*,L,d], k [*,S,d], v [*,S,e], mask [L,S] -> [*,L,e]
 
     The scale is laid on q and k, half on each, which rounds no less than laying it on one of them
@@ -61,7 +61,7 @@ def attention(q: Operand, k: Operand, v: Operand, mask: Array | None = None) -> 
     root = float(queries.shape[-1]) ** -0.25
     queries, keys = queries * root, (of(k) * root).swapaxes(-1, -2)
     heads, (L, S) = queries.shape[:-2], (queries.shape[-2], keys.shape[-1])
-    masks = None if mask is None else np.broadcast_to(mask, (*heads, L, S))
+    masks = None if mask is None else of(mask).move(partial(np.broadcast_to, shape=(*heads, L, S)))
     value, error, terms = (*np.empty((2, *heads, L, values.shape[-1])), 1)
     rows = max(LOGITS // S, 1)
     for head, start in product_of(np.ndindex(heads), range(0, L, rows)):

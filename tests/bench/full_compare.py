@@ -11,10 +11,12 @@ layer. Each part runs in a process of its own, whose time and peak memory are ta
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -128,36 +130,49 @@ PARTS = {
 }
 
 
+ORDER = ["make", "reference", "right", "wrong", *["forward", "compare right"] * 3, "compare wrong"]
+
+
 def main(pages: Path) -> None:
-    """Every part in its process; the page."""
-    rows, said = [], {}
+    """Every part in its process, what is held against each other by turns; the page."""
+    seconds, peaks, said = defaultdict(list), defaultdict(list), {}
     with tempfile.TemporaryDirectory() as name:
-        for part in PARTS:
+        for part in ORDER:
             command = [sys.executable, "-m", "tests.bench.full_compare", name, part]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            *answer, figures = done.stdout.splitlines()
-            seconds, peak = json.loads(figures)
-            said[part] = answer
-            rows.append(f"| {part} | {seconds:.0f} s | {peak / 2**20:.2f} GiB |")
-            print(rows[-1], *answer, file=sys.stderr, flush=True)
+            *said[part], figures = done.stdout.splitlines()
+            taken, peak = json.loads(figures)
+            seconds[part].append(taken)
+            peaks[part].append(peak / 2**20)
+            print(part, figures, *said[part], file=sys.stderr, flush=True)
         size = os.path.getsize(Path(name) / "right.safetensors") / 1e9
         weights = next((Path(name) / "unet").glob("*.safetensors")).stat().st_size / 2**30
+    rows = [f"| {part} | {spread(seconds[part])} | {max(peaks[part]):.2f} GiB |" for part in PARTS]
+    more = [b - a for a, b in zip(seconds["forward"], seconds["compare right"], strict=True)]
     lines = [
         "# A comparison at full size",
         "",
         "Written by `python -m tests.bench.full_compare docs`: the U-Net of Stable Diffusion 1.5, "
         f"one step at 64x64 latents, batch 2, a block-level trace of {size:.2f} GB, on "
         f"{os.cpu_count()} cores. Peak memory counts the {weights:.2f} GiB of weights, which are "
-        "mapped from their file.",
+        "mapped from their file. Medians, and in brackets the range.",
         "",
         "| part | time | peak memory |",
         "|---|---|---|",
         *rows,
         "",
+        f"A comparison of what is right takes {spread(more)} more than a forward pass in float64.",
+        "",
         *(f"{part}: `{said[part][0]}`" for part in ("compare right", "compare wrong")),
         "",
     ]
     (pages / "full-compare.md").write_text("\n".join(lines))
+
+
+def spread(seconds: list[float]) -> str:
+    """The median, and the range where there is one."""
+    told = f"{statistics.median(seconds):.0f} s"
+    return told + (f" ({min(seconds):.0f} to {max(seconds):.0f})" if len(seconds) > 1 else "")
 
 
 if __name__ == "__main__":
