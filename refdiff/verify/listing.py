@@ -34,8 +34,8 @@ def tensors(
         if name in reference:
             total = measure(reference[name], values[name])
             if local is None:
-                floor = honest((), reference[name], profile)
-                judged = judge(total, budget.noise(name, profile) or floor)
+                noise = budget.noise(name, profile) or honest((), reference[name], profile)
+                judged = judge(total, noise)
         yield Compared(
             name=name,
             candidate=pair if isinstance(pair, str) else pair.candidate,

@@ -149,8 +149,8 @@ def _size(both: _Both) -> Level:
 def measure(reference: Array, candidate: Array) -> Metrics:
     """Compare `candidate` with the exact `reference`. reference [*], candidate [*]
 
-    Everything is divided by a power of two before it is squared, so
-    that nothing overflows. Raises ShapeError where the shapes differ.
+    Everything is divided by a power of two before it is squared, so that nothing overflows.
+    Raises ShapeError where the shapes differ.
     """
     both = _Both.of(reference, candidate)
     shape, r, c, n, scale = np.shape(reference), both.r, both.c, both.n, both.scale
