@@ -14,6 +14,7 @@ from refdiff.text import Tokenizer
 from refdiff.trace import Trace
 from refdiff.tracing import trace
 from refdiff.version import __version__
+from refdiff.workers import threads
 
 __all__ = [
     "CheckpointError",
@@ -38,5 +39,6 @@ __all__ = [
     "samplers",
     "sketch",
     "sketch_distance",
+    "threads",
     "trace",
 ]

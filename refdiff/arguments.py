@@ -33,6 +33,16 @@ def add_command(
     return command
 
 
+def add_threads(command: argparse.ArgumentParser) -> None:
+    """What every command takes that computes much."""
+    command.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="that compute (OMP_NUM_THREADS, or all processors); results are the same with any",
+    )
+
+
 class Collect(argparse.Action):
     """Pairs of a repeated option, in a dict; None where it was never given."""
 

@@ -5,11 +5,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
-from refdiff.arguments import Collect, Commands, add_command, byte_count, option, size
+from refdiff.arguments import Collect, Commands, add_command, add_threads, byte_count, option, size
 from refdiff.cli_verify import add_compare, add_vectors, add_verify
 from refdiff.errors import RefdiffError
 from refdiff.version import __version__
+from refdiff.workers import threads
 
 EXAMPLES = """\
 examples:
@@ -39,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
     args = parser().parse_args(argv, argparse.Namespace(argv=argv, status=0))
+    count = getattr(args, "threads", None)
     try:
-        for line in args.run(args):
-            print(line, flush=True)
+        with nullcontext() if count is None else threads(count):
+            for line in args.run(args):
+                print(line, flush=True)
     except RefdiffError as error:
         print(f"refdiff: {error}", file=sys.stderr)
         return 2
@@ -116,6 +120,7 @@ def add_picture_options(command: argparse.ArgumentParser) -> None:
     add_sampler_options(command)
     add("--size", type=size, metavar="WxH", help="in pixels (what the model was trained for)")
     add("--count", type=int, metavar="N", help="pictures from one seed, numbered in files (1)")
+    add_threads(command)
     add("--latents", metavar="FILE", help="start from this noise: .npy or .safetensors")
 
 

@@ -1,6 +1,6 @@
 """The commands that say whether an implementation is right: compare, vectors, verify."""
 
-from refdiff.arguments import Commands, add_command
+from refdiff.arguments import Commands, add_command, add_threads
 
 COMPARE_EXAMPLES = """\
 examples:
@@ -49,6 +49,7 @@ def add_compare(commands: Commands) -> None:
     add("--again", metavar="FILE", help="the candidate's tensors of the same run made once more")
     add("--map", metavar="FILE", help="JSON, reference name to candidate name")
     add("--write-map", metavar="FILE", help="write the names that were found, for --map")
+    add_threads(command)
     add("--waive", action="append", default=[], metavar="GLOB", help="need not be there; repeat it")
     add("--no-diagnosis", dest="diagnosis", action="store_false", help="do not ask why")
     add("--html", metavar="FILE", help="write a page with pictures")
@@ -75,6 +76,7 @@ def add_vectors(commands: Commands) -> None:
     add = command.add_argument
     add("-o", "--output", metavar="FOLDER", default="kit", help="to be written (%(default)s)")
     add("--only", metavar="GLOB", default="*", help="only vectors with such ids")
+    add_threads(command)
 
 
 def add_verify(commands: Commands) -> None:
@@ -99,6 +101,7 @@ def add_verify(commands: Commands) -> None:
     add("--precision", choices=kept, default="float32", help="of the answers (%(default)s)")
     add("--only", metavar="GLOB", default="*", help="only vectors with such ids")
     add("--twice", action="store_true", help="ask twice, and tell what is not the same")
+    add_threads(command)
     add("--timeout", type=float, metavar="S", default=60.0, help="of one call, seconds (60)")
     add("--junit", metavar="FILE", help="write a test report for continuous integration")
     add("--json", action="store_true", help="for a machine (docs/report.md)")

@@ -18,6 +18,7 @@ from refdiff.nn.vae import VAEConfig, decode, encode
 from refdiff.op import Array
 from refdiff.params import Params, Weights
 from refdiff.trace import Passenger
+from refdiff.workers import one_thread_of_blas
 
 C = TypeVar("C")
 TOKENS = "text_model.embeddings.token_embedding.weight"
@@ -46,7 +47,7 @@ class Component(Generic[C]):
     @contextmanager
     def _params(self, dtype: npt.DTypeLike) -> Iterator[Params]:
         scope = self._trace.within(self._scope) if self._trace is not None else nullcontext()
-        with scope:
+        with scope, one_thread_of_blas():
             yield Params(self.weights, np.dtype(dtype), trace=self._trace)
 
     def __repr__(self) -> str:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refdiff.errors import ConfigError
+from refdiff.workers import one_thread_of_blas
 
 Array: TypeAlias = npt.NDArray[Any]
 P = ParamSpec("P")
@@ -117,7 +118,8 @@ class Op(Generic[P]):
 
     def _compute(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         chosen = current_engine()
-        y = self._face(chosen, args or tuple(kwargs.values()))(*args, **kwargs)
+        with one_thread_of_blas():
+            y = self._face(chosen, args or tuple(kwargs.values()))(*args, **kwargs)
         return y if chosen.rounding is None else round_to(y, chosen.rounding)
 
     def _face(self, chosen: Engine, args: tuple[Any, ...]) -> Callable[P, Array]:

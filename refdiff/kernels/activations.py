@@ -1,52 +1,135 @@
-"""Nonlinearities in one pass over memory."""
+"""Nonlinearities in one pass over memory; in float32 without a call, so that vector units do it.
 
+    Phi(-|x|) = exp(-x^2 / 2) t P(t),   t = 1 / (1 + 0.39 |x|)
+
+P is of degree 9, by least squares of the relative error at Chebyshev's points: in float32 it is
+off by at most 4.5 units of roundoff, and exp by another x^2 / 2 of them.
+"""
+
+from collections.abc import Callable
 from math import erfc, sqrt
 
 import numpy as np
 
-from refdiff.kernels.jit import jit
+from refdiff.kernels.exponential import exp32
+from refdiff.kernels.jit import inlined, jit
 from refdiff.op import Array
+from refdiff.workers import each, parts
 
+TILE = 1 << 16  # numbers at a time
+ONE, HALF = np.float32(1), np.float32(0.5)
+SLOPE = np.float32(0.39)
+P = tuple(
+    np.float32(c)
+    for c in (
+        *(0.15558127, 0.155768367, 0.129650879, 0.1007764, -0.0476784168),
+        *(0.180511653, -0.42781079, 0.39478898, -0.171322901, 0.0297345628),
+    )
+)
 _ROOT_HALF = sqrt(0.5)
 
 
-@jit
-def silu_of(x: Array) -> Array:
-    """x / (1 + exp(-x)); x contiguous, any shape."""
-    y = np.empty_like(x)
-    source, target = x.reshape(-1), y.reshape(-1)
-    for i in range(source.size):
-        target[i] = source[i] / (1.0 + np.exp(-np.float64(source[i])))
-    return y
+@inlined
+def phi32(x: np.float32) -> np.float32:
+    """The normal distribution function."""
+    t = ONE / (ONE + SLOPE * abs(x))
+    p = P[9]
+    p = (((p * t + P[8]) * t + P[7]) * t + P[6]) * t + P[5]
+    p = ((((p * t + P[4]) * t + P[3]) * t + P[2]) * t + P[1]) * t + P[0]
+    tail = p * t * exp32(-HALF * x * x)
+    return ONE - tail if x > 0 else tail
+
+
+@inlined
+def sigma32(x: np.float32) -> np.float32:
+    """The logistic function."""
+    e = exp32(-abs(x))
+    return (ONE if x > 0 else e) / (ONE + e)
 
 
 @jit
-def quick_gelu_of(x: Array) -> Array:
-    """x / (1 + np.exp(-1.702 x)); x contiguous, any shape."""
-    y = np.empty_like(x)
-    source, target = x.reshape(-1), y.reshape(-1)
-    for i in range(source.size):
-        target[i] = source[i] / (1.0 + np.exp(-1.702 * np.float64(source[i])))
-    return y
+def _silu32(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = x[i] * sigma32(x[i])
 
 
 @jit
-def gelu_of(x: Array) -> Array:
-    """x/2 erfc(-x / sqrt 2); x contiguous, any shape."""
-    y = np.empty_like(x)
-    source, target = x.reshape(-1), y.reshape(-1)
-    for i in range(source.size):
-        target[i] = 0.5 * source[i] * erfc(-_ROOT_HALF * np.float64(source[i]))
-    return y
+def _silu64(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = x[i] / (1.0 + np.exp(-x[i]))
 
 
 @jit
-def geglu_of(x: Array) -> Array:
-    """a gelu(g) for rows (a, g): x [R,2D] contiguous -> [R,D]"""
-    R, D = x.shape[0], x.shape[1] // 2
-    y = np.empty((R, D), x.dtype)
-    for r in range(R):
+def _quick_gelu32(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = x[i] * sigma32(np.float32(1.702) * x[i])
+
+
+@jit
+def _quick_gelu64(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = x[i] / (1.0 + np.exp(-1.702 * x[i]))
+
+
+@jit
+def _gelu32(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = x[i] * phi32(x[i])
+
+
+@jit
+def _gelu64(x: Array, y: Array) -> None:
+    for i in range(x.size):
+        y[i] = 0.5 * x[i] * erfc(-_ROOT_HALF * x[i])
+
+
+@jit
+def _geglu32(x: Array, y: Array) -> None:
+    D = y.shape[1]
+    for r in range(y.shape[0]):
         for i in range(D):
-            gate = np.float64(x[r, D + i])
-            y[r, i] = x[r, i] * (0.5 * gate * erfc(-_ROOT_HALF * gate))
+            y[r, i] = x[r, i] * (x[r, D + i] * phi32(x[r, D + i]))
+
+
+@jit
+def _geglu64(x: Array, y: Array) -> None:
+    D = y.shape[1]
+    for r in range(y.shape[0]):
+        for i in range(D):
+            y[r, i] = x[r, i] * (0.5 * x[r, D + i] * erfc(-_ROOT_HALF * x[r, D + i]))
+
+
+def silu(x: Array) -> Array:
+    """x sigma(x). x [*] -> [*]"""
+    return _each_number(x, _silu32, _silu64)
+
+
+def quick_gelu(x: Array) -> Array:
+    """x sigma(1.702 x). x [*] -> [*]"""
+    return _each_number(x, _quick_gelu32, _quick_gelu64)
+
+
+def gelu(x: Array) -> Array:
+    """x Phi(x). x [*] -> [*]"""
+    return _each_number(x, _gelu32, _gelu64)
+
+
+def geglu(x: Array) -> Array:
+    """a gelu(g) for rows (a, g). x [*,2D] -> [*,D]"""
+    D = x.shape[-1] // 2
+    rows = np.ascontiguousarray(x).reshape(-1, 2 * D)
+    y = np.empty((len(rows), D), x.dtype)
+    kernel = _geglu32 if x.dtype == np.float32 else _geglu64
+    each(lambda part: kernel(rows[part], y[part]), parts(len(rows), max(TILE // D, 1)))
+    return y.reshape(*x.shape[:-1], D)
+
+
+def _each_number(
+    x: Array, in32: Callable[[Array, Array], None], in64: Callable[[Array, Array], None]
+) -> Array:
+    x = np.ascontiguousarray(x)
+    y = np.empty_like(x)
+    source, target = x.reshape(-1), y.reshape(-1)
+    kernel = in32 if x.dtype == np.float32 else in64
+    each(lambda part: kernel(source[part], target[part]), parts(x.size, TILE))
     return y

@@ -1,4 +1,4 @@
-"""exp(x - top) in place: in float32 a polynomial that the compiler spreads over vector units.
+"""exp of what is not above 0: in float32 a polynomial that the compiler spreads over vector units.
 
     k = rint(x / ln 2),  r = x - k ln 2,  exp(x) = 2^k exp(r),  |r| <= ln 2 / 2
 
@@ -10,7 +10,7 @@ leaves it in the last bits, from where it is moved into the exponent.
 
 import numpy as np
 
-from refdiff.kernels.jit import jit
+from refdiff.kernels.jit import inlined, jit
 from refdiff.op import Array
 
 PER_LN2 = np.float32(1 / np.log(2))
@@ -19,6 +19,18 @@ ROUND = np.float32(1.5 * 2**23)
 Q = tuple(map(np.float32, (0.5, 0.16666577, 0.04166646, 0.00836318, 0.00139336)))
 LEAST = np.float32(-87.33655)  # exp of less is no normal number, and becomes 0
 BIAS = np.int32(ROUND.view(np.int32) - 127)
+
+
+@inlined
+def exp32(x: np.float32) -> np.float32:
+    """exp(x) for x <= 0."""
+    shifted = np.float32(x * PER_LN2 + ROUND)
+    k = shifted - ROUND
+    r = x - k * LN2[0] - k * LN2[1]
+    q = (((Q[4] * r + Q[3]) * r + Q[2]) * r + Q[1]) * r + Q[0]
+    power = np.int32(np.int32(shifted.view(np.int32) - BIAS) << np.int32(23))
+    y = (q * r * r + r + np.float32(1)) * power.view(np.float32)
+    return y if x >= LEAST else np.float32(0) if x < LEAST else x  # nan stays nan
 
 
 def exp_from(x: Array, top: Array) -> None:
@@ -33,11 +45,4 @@ def exp_from(x: Array, top: Array) -> None:
 def _exp_from(x: Array, top: Array) -> None:
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
-            z = x[i, j] - top[i, 0]
-            shifted = np.float32(z * PER_LN2 + ROUND)
-            k = shifted - ROUND
-            r = z - k * LN2[0] - k * LN2[1]
-            q = (((Q[4] * r + Q[3]) * r + Q[2]) * r + Q[1]) * r + Q[0]
-            power = np.int32(np.int32(shifted.view(np.int32) - BIAS) << np.int32(23))
-            y = (q * r * r + r + np.float32(1)) * power.view(np.float32)
-            x[i, j] = y if z >= LEAST else np.float32(0) if z < LEAST else z  # nan stays nan
+            x[i, j] = exp32(x[i, j] - top[i, 0])

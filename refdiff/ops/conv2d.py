@@ -9,6 +9,7 @@ from refdiff.errors import ShapeError
 from refdiff.op import Array, op
 
 Padding = int | tuple[int, int, int, int]
+Shape = tuple[int, ...]
 
 
 @op
@@ -28,8 +29,8 @@ def conv2d(
     padding: zeros on all sides, or (top, bottom, left, right). g groups of channels do not mix.
     Raises ShapeError where the channels do not fit or the kernel is larger than the padded picture.
     """
-    x = pad(x, padding)
-    h, v = output_size(x, w, stride, dilation, groups)
+    h, v = output_size(x.shape, w.shape, padding, stride, dilation, groups)
+    x = np.pad(x, ((0, 0), (0, 0), sides(padding)[:2], sides(padding)[2:]))
     N = len(x)
     O, c, k, l = w.shape  # noqa: E741
     x = x.reshape(N, groups, c, *x.shape[2:])
@@ -54,42 +55,34 @@ def _(
     dilation: int = 1,
     groups: int = 1,
 ) -> Array:
-    """Columns copied once, then one matrix product a group.
+    """Columns of some rows of pixels, then one matrix product of them: no padded copy.
 
     Both faces sum the same C/g k l products and a bias in different orders (Higham 2002, §3.1).
     Bound: 2 * γ(w[0].size + 2) * conv2d(abs(x), abs(w), maybe(abs, b), **options)
     """
     from refdiff.kernels.conv2d import convolve
 
-    x = pad(x, padding)
-    size = output_size(x, w, stride, dilation, groups)
-    return convolve(x, w, b, size, stride, dilation, groups)
+    size = output_size(x.shape, w.shape, padding, stride, dilation, groups)
+    top, _, left, _ = sides(padding)
+    return convolve(x, w, b, size, stride, (top, left), dilation, groups)
 
 
-def pad(x: Array, padding: Padding) -> Array:
-    """Zeros around the picture: x [N,C,H,W] -> [N,C,top+H+bottom,left+W+right]."""
-    top, bottom, left, right = (padding,) * 4 if isinstance(padding, int) else padding
-    if not any((top, bottom, left, right)):
-        return x
-    return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+def sides(padding: Padding) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right)"""
+    return (padding,) * 4 if isinstance(padding, int) else padding
 
 
-def output_size(x: Array, w: Array, stride: int, dilation: int, groups: int) -> tuple[int, int]:
-    """(H', W') of a padded picture; raises ShapeError where x and w do not fit each other."""
-    if x.ndim != 4 or w.ndim != 4:
-        raise ShapeError(
-            f"conv2d: expected x [N,C,H,W] and w [O,C/g,k,l], got {x.shape}, {w.shape}"
-        )
-    if x.shape[1] != groups * w.shape[1] or w.shape[0] % groups:
-        raise ShapeError(
-            f"conv2d: x {x.shape} has not the channels of w {w.shape} x {groups} groups"
-        )
-    h, v = (
-        (n - dilation * (k - 1) - 1) // stride + 1
-        for n, k in zip(x.shape[2:], w.shape[2:], strict=True)
-    )
+def output_size(
+    x: Shape, w: Shape, padding: Padding, stride: int, dilation: int, groups: int
+) -> tuple[int, int]:
+    """(H', W'); raises ShapeError where shapes x and w do not fit each other."""
+    if len(x) != 4 or len(w) != 4:
+        raise ShapeError(f"conv2d: expected x [N,C,H,W] and w [O,C/g,k,l], got {x}, {w}")
+    if x[1] != groups * w[1] or w[0] % groups:
+        raise ShapeError(f"conv2d: x {x} has not the channels of w {w} x {groups} groups")
+    top, bottom, left, right = sides(padding)
+    H, W = x[2] + top + bottom, x[3] + left + right
+    h, v = ((n - dilation * (k - 1) - 1) // stride + 1 for n, k in zip((H, W), w[2:], strict=True))
     if h < 1 or v < 1:
-        raise ShapeError(
-            f"conv2d: the kernel {w.shape} is larger than the padded picture {x.shape}"
-        )
+        raise ShapeError(f"conv2d: the kernel {w} is larger than the padded picture {H} x {W}")
     return h, v

@@ -37,13 +37,10 @@ def _(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float) -> Array:
     1 + γ(n); a normalised value is at most 2 spread, with spread = max|x| / sqrt(var + eps).
     Bound: abs(g) * spread * (4 * γ(n + 8) + 2 * (γ(n) * spread) ** 2) + 4 * u * abs(b)
     """
-    from refdiff.kernels.norm import normalise_groups
+    from refdiff.kernels import norm
 
     check(x, gamma, groups)
-    y = normalise_groups(
-        np.ascontiguousarray(x).reshape(*x.shape[:2], -1), gamma, beta, groups, eps
-    )
-    return y.reshape(x.shape)
+    return norm.group_norm(x, gamma, beta, groups, eps)
 
 
 def check(x: Array, gamma: Array, groups: int) -> None:

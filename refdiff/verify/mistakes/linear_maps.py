@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from refdiff.op import Array
-from refdiff.ops.conv2d import pad
+from refdiff.ops.conv2d import sides
 from refdiff.verify.mistakes.entry import mistake
 
 Map = Callable[..., Array]
 Bias = Array | None
 
 
-def padded(x: Array, padding: Any, mode: Any) -> Array:
-    """Other than zeros around the picture."""
-    top, bottom, left, right = (padding,) * 4 if isinstance(padding, int) else padding
+def padded(x: Array, padding: Any, mode: Any = "constant") -> Array:
+    """Zeros or others around the picture."""
+    top, bottom, left, right = sides(padding)
     return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), mode=mode)
 
 
@@ -100,7 +100,7 @@ def _(conv: Map, x: Array, w: Array, b: Bias = None, *, padding: Any = 0, **o: A
 def _(conv: Map, x: Array, w: Array, b: Bias = None, *, padding: Any = 0, **o: Any) -> Array:
     if o.get("stride", 1) == 1:
         return conv(x, w, b, padding=padding, **o)
-    shifted = np.roll(pad(x, padding), (-1, -1), (2, 3))
+    shifted = np.roll(padded(x, padding), (-1, -1), (2, 3))
     return conv(shifted, w, b, **o)
 
 

@@ -1,0 +1,22 @@
+"""Room for what a tile needs while it is computed: each thread's own, used again and again."""
+
+import math
+import threading
+
+import numpy as np
+import numpy.typing as npt
+
+from refdiff.op import Array
+
+_own = threading.local()
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An array of any content, valid until this thread asks for the same name again."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    held: Array | None = getattr(_own, name, None)
+    if held is None or held.nbytes < size:
+        held = np.empty(size, np.uint8)
+        setattr(_own, name, held)
+    return held[:size].view(dtype).reshape(shape)
