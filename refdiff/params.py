@@ -15,6 +15,7 @@ from refdiff.trace import Passenger
 
 P = ParamSpec("P")
 R = TypeVar("R")
+LARGE = 1 << 18  # numbers from which compiled code pays
 
 
 class Weights:
@@ -37,9 +38,9 @@ class Weights:
         """The tensor `name` in `dtype`: the file's own memory where that is its dtype already."""
         key = (name, dtype.str)
         if not self.keeps:
-            return self.source[name].astype(dtype, copy=False)
+            return widened(self.source[name], dtype)
         if key not in self._widened:
-            self._widened[key] = self.source[name].astype(dtype, copy=False)
+            self._widened[key] = widened(self.source[name], dtype)
         return self._widened[key]
 
     @cached_property
@@ -50,6 +51,15 @@ class Weights:
     def __contains__(self, path: str) -> bool:
         """Whether a tensor has this name, or one lies below this path."""
         return path in self._paths
+
+
+def widened(x: Array, dtype: np.dtype[Any]) -> Array:
+    """x in `dtype`: itself where that is its own, and large tensors of float16 by a kernel."""
+    if x.dtype == np.float16 and dtype.name in ("float32", "float64") and x.size >= LARGE:
+        from refdiff.kernels.widen import widen
+
+        return widen(x, dtype)
+    return x.astype(dtype, copy=False)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "tracefile": {"op", "atomic", "trace", "selection", "stream", "sketch", "manifest"},
     "tracing": {"op", "trace", "tracefile"},
     "recording": {"op", "trace", "tracefile"},
-    "params": {"op", "trace"},
+    "params": {"op", "trace", "kernels"},
     "nn": {"op", "ops", "params"},
     "diffusion": set(),
     "noise": set(),

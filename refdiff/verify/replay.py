@@ -22,7 +22,7 @@ from refdiff.verify.matching import shapes_of
 from refdiff.verify.walks import EXACT, EXACT_BY_KERNELS, Walk
 
 R = TypeVar("R")
-LARGE = 1 << 24  # bytes of values from which definitions, being slow, are not run
+LARGE = 1 << 22  # bytes of values from which definitions, being slow, are not run
 
 
 @dataclass(frozen=True)
