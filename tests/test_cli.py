@@ -81,6 +81,12 @@ def test_engine_and_dtype() -> None:
     assert np.abs(gap).max() <= 1
 
 
+def test_threads_change_nothing() -> None:
+    for count in ("1", "3"):
+        assert main(["generate", "a cat", *QUICK, "--threads", count, "-o", f"{count}.png"]) == 0
+    assert Path("1.png").read_bytes() == Path("3.png").read_bytes()
+
+
 def test_a_prompt_too_long_for_the_model_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["generate", "frog " * 50, *QUICK]) == 0
     assert "50 tokens, the model reads the first 30" in capsys.readouterr().err
@@ -111,6 +117,8 @@ def test_a_prompt_too_long_for_the_model_is_told(capsys: pytest.CaptureFixture[s
         (["a cat", "--model", "nowhere"], "nowhere"),
         (["a cat", "--model", "."], "model_index.json"),
         (["--like", "missing.png"], "missing.png"),
+        (["a cat", "--threads", "0"], "0 threads"),
+        (["a cat", "--threads", "100000"], "100000 threads"),
     ],
 )
 def test_bad_requests(argv: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
