@@ -46,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
     | {"checks"},
     "loading": {"files", "checkpoints", "components", "diffusion", "text", "pipeline"},
     "verify": {"op", "atomic", "strict_json", "files", "safetensors", "trace", "params", "nn"}
-    | {"selection", "version"}
+    | {"selection", "version", "workers"}
     | {"ops", "diffusion", "noise", "text", "checkpoints", "components", "loading", "pipeline"},
     "comparing": {"op", "verify"},
     "comparecommand": {"atomic", "comparing", "verify"},

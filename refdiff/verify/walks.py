@@ -11,6 +11,7 @@ import numpy as np
 
 from refdiff.op import Array, Op, Wrapper, around, engine, round_to
 from refdiff.params import Params
+from refdiff.workers import parts
 
 LOGITS = 1 << 19
 
@@ -143,15 +144,21 @@ def by_erf(x: Array) -> Array:
 def one_after_the_other(
     product: Callable[..., Array], x: Array, w: Array, b: Array | None = None, **options: Any
 ) -> Array:
-    """A product whose K terms t are summed in a row, by the error that this is expected to have.
+    """A product summed channel after channel, by the error that rounding its partial sums s gives.
 
-    Partial sums of terms of any sign grow as a random walk, and each is rounded:
-    rms error = u sqrt(K sum t^2 / 6)   (Higham & Mary 2019, for zero means)
+    rms error = u sqrt(sum s^2 / 3)   (each sum is off by at most u |s|, evenly spread)
+
+    s is looked at after every 16th part of the channels: where terms have one sign more often than
+    the other it grows beyond the result, and then so does the error.
     """
     y = product(x, w, b, **options)
-    squares = product(np.square(x), np.square(w), None, **options)
-    u = np.finfo(y.dtype).eps / 2
-    error = u * np.sqrt(np.maximum(squares, 0) * (w[0].size / 6))
+    axis, channels = (1 if w.ndim == 4 else -1), w.shape[1]
+    s = squares = np.zeros(1, y.dtype)
+    for part in parts(channels, -(-channels // 16)):
+        some = np.take(x, range(part.start, part.stop), axis)
+        s = s + product(some, w[:, part], None, **options)
+        squares = squares + np.square(s) * y.dtype.type(w[0, part].size)
+    error = np.finfo(y.dtype).eps / 2 * np.sqrt(squares / 3)
     kind = np.float32 if y.dtype == np.float32 else np.float64
     return y + error.astype(y.dtype) * np.random.default_rng(y.size).standard_normal(y.shape, kind)
 
