@@ -153,9 +153,10 @@ def one_after_the_other(
     """
     y = product(x, w, b, **options)
     axis, channels = (1 if w.ndim == 4 else -1), w.shape[1]
+    of_each_group = np.arange(x.shape[axis]).reshape(-1, channels)
     s = squares = np.zeros(1, y.dtype)
     for part in parts(channels, -(-channels // 16)):
-        some = np.take(x, range(part.start, part.stop), axis)
+        some = np.take(x, of_each_group[:, part].ravel(), axis)
         s = s + product(some, w[:, part], None, **options)
         squares = squares + np.square(s) * y.dtype.type(w[0, part].size)
     error = np.finfo(y.dtype).eps / 2 * np.sqrt(squares / 3)

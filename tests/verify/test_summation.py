@@ -41,3 +41,11 @@ def test_sums_in_a_row(seed: int, drift: float) -> None:
         - exact
     )
     assert 0.7 * honest < told < 4 * honest
+
+
+def test_groups_are_summed_apart() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 12, 7, 5)) + 1, rng.standard_normal((6, 4, 3, 3)) + 1
+    y = one_after_the_other(ops.conv2d.definition, x, w, groups=3)
+    right = ops.conv2d.definition(x, w, groups=3)
+    assert 0 < abs(y - right).max() < 1e-12 * abs(right).max()
