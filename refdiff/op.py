@@ -38,10 +38,14 @@ _KERNEL_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 
 @dataclass(frozen=True)
 class Engine:
-    """Which face an op shows, and to which format it rounds its result (None: not at all)."""
+    """Which face an op shows, and to which format it rounds its result (None: not at all).
+
+    plain: kernels sum the products that are written, and make no fewer of them (no Winograd).
+    """
 
     name: str
     rounding: str | None = None
+    plain: bool = False
 
     def __post_init__(self) -> None:
         if self.name not in ("reference", "fast"):
@@ -54,7 +58,12 @@ class Engine:
             )
 
     def __str__(self) -> str:
-        return self.name if self.rounding is None else f"{self.name}, rounding to {self.rounding}"
+        parts = [self.name]
+        if self.rounding is not None:
+            parts.append(f"rounding to {self.rounding}")
+        if self.plain:
+            parts.append("plain sums")
+        return ", ".join(parts)
 
 
 REFERENCE, FAST = Engine("reference"), Engine("fast")
@@ -67,14 +76,15 @@ def current_engine(default: Engine = REFERENCE) -> Engine:
 
 
 @contextmanager
-def engine(name: str, rounding: str | None = None) -> Iterator[Engine]:
+def engine(name: str, rounding: str | None = None, plain: bool = False) -> Iterator[Engine]:
     """Choose the engine for the calls inside: "reference" (definitions) or "fast" (kernels).
 
     `rounding` ("bfloat16", "float16", "tf32", "float32") rounds the result of every op to that
     format, to nearest even, and keeps its dtype: honest narrow arithmetic on any machine.
+    `plain` keeps kernels to the sums of the definition, in whatever order: no Winograd.
     Raises ConfigError for an unknown name.
     """
-    token = _chosen.set(Engine(name, rounding))
+    token = _chosen.set(Engine(name, rounding, plain))
     try:
         yield current_engine()
     finally:
@@ -119,14 +129,13 @@ class Op(Generic[P]):
     def _compute(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         chosen = current_engine()
         with one_thread_of_blas():
-            y = self._face(chosen, args or tuple(kwargs.values()))(*args, **kwargs)
+            y = self._face(chosen, (*args, *kwargs.values()))(*args, **kwargs)
         return y if chosen.rounding is None else round_to(y, chosen.rounding)
 
     def _face(self, chosen: Engine, args: tuple[Any, ...]) -> Callable[P, Array]:
-        """The kernel where the fast engine has one for the first argument's dtype."""
-        if chosen.name == "fast" and self.fast and args[0].dtype in _KERNEL_DTYPES:
-            return self.fast
-        return self.definition
+        """The kernel where the fast engine has one and all arguments have dtypes that it knows."""
+        known = all(a.dtype in _KERNEL_DTYPES for a in args if isinstance(a, np.ndarray))
+        return self.fast if chosen.name == "fast" and self.fast and known else self.definition
 
     def vjp(self, rule: F) -> F:
         """Bind the pullback: (y, *inputs) -> (g -> gradients of the inputs)."""

@@ -230,7 +230,7 @@ class Pipeline:
     def _engine(self, settings: Mapping[str, Any]) -> Iterator[Engine]:
         """Kernels, unless the caller chose an engine; a trace is told which, and the settings."""
         wanted = current_engine(default=FAST)
-        with engine(wanted.name, wanted.rounding) as used:
+        with engine(wanted.name, wanted.rounding, wanted.plain) as used:
             if self._trace is not None:
                 self._trace.notes["engine"] = str(used)
                 self._trace.notes["settings"] = json.dumps(settings, default=str)

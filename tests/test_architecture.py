@@ -75,7 +75,7 @@ ROOMS: dict[str, set[str]] = {
 }
 OUTSIDE: dict[str, set[str]] = {  # which libraries a room may use
     "workers": {"threadpoolctl"},
-    "kernels": {"numpy", "numba", "scipy"},
+    "kernels": {"llvmlite", "numba", "numpy", "scipy"},
     "ops": {"numpy", "scipy"},
     "diffusion": {"numpy", "scipy"},
     "errors": set(),

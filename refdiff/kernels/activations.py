@@ -12,6 +12,7 @@ from math import erfc, sqrt
 import numpy as np
 
 from refdiff.kernels.exponential import exp32
+from refdiff.kernels.fma import fma
 from refdiff.kernels.jit import inlined, jit
 from refdiff.op import Array
 from refdiff.workers import each, parts
@@ -32,10 +33,9 @@ _ROOT_HALF = sqrt(0.5)
 @inlined
 def phi32(x: np.float32) -> np.float32:
     """The normal distribution function."""
-    t = ONE / (ONE + SLOPE * abs(x))
-    p = P[9]
-    p = (((p * t + P[8]) * t + P[7]) * t + P[6]) * t + P[5]
-    p = ((((p * t + P[4]) * t + P[3]) * t + P[2]) * t + P[1]) * t + P[0]
+    t = ONE / fma(SLOPE, abs(x), ONE)
+    p = fma(fma(fma(fma(P[9], t, P[8]), t, P[7]), t, P[6]), t, P[5])
+    p = fma(fma(fma(fma(fma(p, t, P[4]), t, P[3]), t, P[2]), t, P[1]), t, P[0])
     tail = p * t * exp32(-HALF * x * x)
     return ONE - tail if x > 0 else tail
 
@@ -127,9 +127,8 @@ def geglu(x: Array) -> Array:
 def _each_number(
     x: Array, in32: Callable[[Array, Array], None], in64: Callable[[Array, Array], None]
 ) -> Array:
-    x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
-    source, target = x.reshape(-1), y.reshape(-1)
+    y = np.empty_like(x)  # laid down in memory as x is
+    source, target = x.ravel("K"), y.ravel("K")
     kernel = in32 if x.dtype == np.float32 else in64
     each(lambda part: kernel(source[part], target[part]), parts(x.size, TILE))
     return y

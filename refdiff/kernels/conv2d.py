@@ -1,95 +1,84 @@
-"""Convolution as columns and a matrix product (im2col and GEMM), some rows at a time."""
+"""Convolution by columns and matrix products (im2col and GEMM), or by Winograd where that pays."""
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from refdiff.kernels import winograd
 from refdiff.kernels.jit import jit
-from refdiff.kernels.product import grid
+from refdiff.kernels.pixels import by_channel, by_pixel
+from refdiff.kernels.product import divided, linear, ready
 from refdiff.kernels.scratch import scratch
 from refdiff.op import Array
 from refdiff.workers import each
 
-PIXELS = 256  # of a tile, about
+
+class Window(NamedTuple):
+    """Where the kernel's taps meet the picture."""
+
+    size: tuple[int, int]  # of the result
+    stride: int = 1
+    corner: tuple[int, int] = (0, 0)  # rows and columns of zeros before the picture
+    dilation: int = 1
 
 
-def convolve(
-    x: Array,
-    w: Array,
-    b: Array | None,
-    size: tuple[int, int],
-    stride: int,
-    corner: tuple[int, int],
-    dilation: int,
-    groups: int,
-) -> Array:
-    """x [N,C,H,W], w [O,C/g,k,l], b [O], size (h,v), corner (top,left) -> [N,O,h,v]
+def convolve(x: Array, w: Array, b: Array | None, window: Window, groups: int) -> Array:
+    """x [N,C,H,W], w [O,C/g,k,l], b [O] -> [N,O,h,v]"""
+    pixels, (O, c, k, l) = by_pixel(x), w.shape  # noqa: E741
+    size = window.size
+    plain = window.stride == window.dilation == groups == 1
+    if plain and k == l == 1 and not any(window.corner) and size == x.shape[2:]:
+        y = linear(pixels.reshape(len(x), size[0] * size[1], c), w.reshape(O, c), b)
+    elif plain and k == l == 3 and x.dtype == w.dtype == np.float32 and winograd.pays(size, w):
+        y = winograd.convolve(pixels, w, b, size, window.corner)
+    else:
+        y = np.empty((len(x), size[0] * size[1], O), np.result_type(x, w))
+        for start in range(0, O, O // groups):
+            outs = slice(start, start + O // groups)
+            source = pixels[..., c * (start // (O // groups)) :][..., :c]
+            by_columns(source, w[outs], None if b is None else b[outs], window, y[..., outs])
+    return by_channel(y.reshape(len(x), *size, O))
 
-    corner: rows and columns of zeros before the picture; those behind it follow from the size.
-    """
-    O, c, k, l = w.shape  # noqa: E741
-    h, v = size
-    dtype = np.result_type(x, w)
-    y = np.empty((len(x), O, h * v), dtype)
-    matrix, o = w.reshape(O, c * k * l), O // groups
-    flat = k == l == stride == 1 and not any(corner) and size == x.shape[2:]
+
+def by_columns(x: Array, w: Array, b: Array | None, window: Window, y: Array) -> None:
+    """x [N,H,W,C], w [O,C,k,l], b [O], y [N,hv,O]"""
+    O, C, k, l = w.shape  # noqa: E741
+    times = ready(w.reshape(O, C * k * l), b, x.dtype == w.dtype == np.float32)
 
     def work(tile: tuple[int, slice, slice]) -> None:
-        n, rows, some = tile
-        g = some.start // o
-        source = x[n, g * c : (g + 1) * c]
-        part = slice(rows.start * v, rows.stop * v)
-        if flat:
-            columns = source.reshape(c, -1)[:, part]
-        else:
-            columns = scratch("columns", (c, k, l, rows.stop - rows.start, v), dtype)
-            start = stride * rows.start - corner[0], -corner[1]
-            reach = [
-                stride * (a - 1) + dilation * (b - 1) + 1
-                for a, b in ((rows.stop - rows.start, k), (v, l))
-            ]
-            copy_columns(window(source, start, reach), columns, stride, dilation)
-            columns = columns.reshape(c * k * l, -1)
-        out = y[n, some, part]
-        np.matmul(matrix[some], columns, out=out)
-        if b is not None:
-            out += b[some, None]
+        n, some, outs = tile
+        columns = scratch("columns", (some.stop - some.start, C, k * l), y.dtype)
+        where = window.size[1], l, window.stride, *window.corner, window.dilation
+        copy_columns(x[n], some.start, *where, columns)
+        times(columns.reshape(len(columns), -1), outs, y[n, some])
 
-    tiles = grid((len(x), h, v * c * k * l), max(PIXELS // v, 1), o)
-    starts = [(tile, g * o) for tile in tiles for g in range(groups)]
-    each(
-        work,
-        [(n, rows, slice(a + some.start, a + some.stop)) for (n, rows, some), a in starts],
-    )
-    return y.reshape(len(x), O, h, v)
-
-
-def window(x: Array, start: tuple[int, int], size: Sequence[int]) -> Array:
-    """Rows and columns of a picture from `start` on, zeros outside of it: x [C,H,W] -> [C,*size]"""
-    y = scratch("window", (len(x), *size), x.dtype)
-    y[...] = 0
-    axes = [inside(a, n, total) for a, n, total in zip(start, size, x.shape[1:], strict=True)]
-    (rows, to_rows), (columns, to_columns) = axes
-    y[:, to_rows, to_columns] = x[:, rows, columns]
-    return y
-
-
-def inside(start: int, size: int, total: int) -> tuple[slice, slice]:
-    """Where start..start+size meets 0..total, counted from 0 and from start."""
-    first = min(max(start, 0), total)
-    last = max(min(start + size, total), first)
-    return slice(first, last), slice(first - start, last - start)
+    each(work, [(n, *tile) for n in range(len(x)) for tile in divided(y.shape[1], O, C * k * l)])
 
 
 @jit
-def copy_columns(x: Array, columns: Array, stride: int, dilation: int) -> None:
-    """columns[c,u,v,i,j] = x[c, s i + d u, s j + d v]. x [C,H,W], columns [C,k,l,h,v]"""
-    C, K, L, H, W = columns.shape
-    for c in range(C):
-        for u in range(K):
-            for v in range(L):
-                for i in range(H):
-                    for j in range(W):
-                        columns[c, u, v, i, j] = x[
-                            c, stride * i + dilation * u, stride * j + dilation * v
-                        ]
+def copy_columns(
+    x: Array,
+    first: int,
+    across: int,
+    width: int,
+    stride: int,
+    top: int,
+    left: int,
+    dilation: int,
+    columns: Array,
+) -> None:
+    """What pixels `first` and on, `across` in a row, are made of. x [H,W,C], columns [P,C,kl]
+
+    columns[p, c, u width + v] = x[s i + d u - top, s j + d v - left, c] for the pixel p = (i,j).
+    """
+    H, W, C = x.shape
+    for p in range(columns.shape[0]):
+        row, column = (first + p) // across * stride - top, (first + p) % across * stride - left
+        for tap in range(columns.shape[2]):
+            i, j = row + dilation * (tap // width), column + dilation * (tap % width)
+            if 0 <= i < H and 0 <= j < W:
+                for c in range(C):
+                    columns[p, c, tap] = x[i, j, c]
+            else:
+                for c in range(C):
+                    columns[p, c, tap] = 0

@@ -10,6 +10,7 @@ leaves it in the last bits, from where it is moved into the exponent.
 
 import numpy as np
 
+from refdiff.kernels.fma import fma
 from refdiff.kernels.jit import inlined, jit
 from refdiff.op import Array
 
@@ -24,13 +25,13 @@ BIAS = np.int32(ROUND.view(np.int32) - 127)
 @inlined
 def exp32(x: np.float32) -> np.float32:
     """exp(x) for x <= 0."""
-    shifted = np.float32(x * PER_LN2 + ROUND)
+    shifted = np.float32(fma(x, PER_LN2, ROUND))
     k = shifted - ROUND
-    r = x - k * LN2[0] - k * LN2[1]
-    q = (((Q[4] * r + Q[3]) * r + Q[2]) * r + Q[1]) * r + Q[0]
+    r = fma(k, -LN2[1], fma(k, -LN2[0], x))
+    q = fma(fma(fma(fma(Q[4], r, Q[3]), r, Q[2]), r, Q[1]), r, Q[0])
     power = np.int32(np.int32(shifted.view(np.int32) - BIAS) << np.int32(23))
-    y = (q * r * r + r + np.float32(1)) * power.view(np.float32)
-    return y if x >= LEAST else np.float32(0) if x < LEAST else x  # nan stays nan
+    y = (fma(q * r, r, r) + np.float32(1)) * power.view(np.float32)
+    return np.float32(0) if x < LEAST else y
 
 
 def exp_from(x: Array, top: Array) -> None:

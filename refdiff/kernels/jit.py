@@ -1,21 +1,100 @@
-"""One way to compile: cached on disk, never with fast-math, the interpreter's lock released."""
+"""One way to compile: never with fast-math, the interpreter's lock released, kept on disk.
 
+Machine code is kept in a folder of the user's, REFDIFF_CACHE_DIR or ~/.cache/refdiff, for one state
+of all sources here together, since code of one file is compiled into that of others; Numba tells
+processors apart, and writes whole files only. Where nothing can be written, nothing is kept.
+"""
+
+import hashlib
+import os
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import caching
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def jit(f: F) -> F:
-    """Compile f on its first call for the types it gets; the machine code is kept on disk.
+    """Compile f on its first call for the types it gets, or read what was compiled before.
 
     Division by zero gives what IEEE says, and no exception, which vector units could not raise.
     """
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(f))
+    made: Any = numba.njit(nogil=True, error_model="numpy")(f)
+    if folder() is not None:
+        made._cache = Kept(f)
+    return cast(F, made)
 
 
 def inlined(f: F) -> F:
     """Compile f into those that call it: machine code from disk could only be called."""
     return cast(F, numba.njit(nogil=True, error_model="numpy")(f))
+
+
+@cache
+def folder() -> Path | None:
+    """Where machine code is kept; None where it cannot be."""
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        path = Path(os.environ.get("REFDIFF_CACHE_DIR") or Path(base) / "refdiff") / sources()
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return path if os.access(path, os.W_OK) else None
+
+
+@cache
+def sources() -> str:
+    """The state of all kernels, and of what compiles them."""
+    told = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        told.update(path.read_bytes())
+    return told.hexdigest()[:16]
+
+
+class _Locator(caching._CacheLocator):
+    """One folder for all."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        self._py_file = file
+
+    def get_cache_path(self) -> str:
+        return str(folder())
+
+    def get_source_stamp(self) -> str:
+        return sources()
+
+    def get_disambiguator(self) -> str | None:
+        return None
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> "_Locator":
+        return cls(function, file)
+
+
+class _Impl(caching.CompileResultCacheImpl):
+    _locator_classes = [_Locator]  # noqa: RUF012
+
+
+class Kept(caching.FunctionCache):
+    """Numba's own way to keep machine code, in our place; what is damaged is made anew."""
+
+    _impl_class = _Impl
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """What was compiled for a signature, or None."""
+        try:
+            return super().load_overload(signature, target)
+        except Exception:  # whatever reading a damaged file may raise
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Keep what was compiled, if there is room."""
+        with suppress(OSError):
+            super().save_overload(signature, data)

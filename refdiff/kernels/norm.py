@@ -5,11 +5,13 @@ import math
 import numpy as np
 
 from refdiff.kernels.jit import inlined, jit
+from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.op import Array
 from refdiff.workers import each, parts
 
 TILE = 1 << 16  # numbers at a time
-LANES = 16
+LANES = 64
+WIDTH = 64  # channels, at least, of a tile of group normalisation
 
 
 @inlined
@@ -17,53 +19,78 @@ def moments(x: Array, eps: float) -> tuple[float, float]:
     """The mean of a flat array and 1 / sqrt(variance + eps), each summed in lanes."""
     sums, whole = np.zeros(LANES), x.size - x.size % LANES
     for i in range(0, whole, LANES):
+        some = x[i : i + LANES]
         for lane in range(LANES):
-            sums[lane] += np.float64(x[i + lane])
+            sums[lane] += np.float64(some[lane])
     for i in range(whole, x.size):
         sums[i - whole] += np.float64(x[i])
     mean = sums.sum() / x.size
     sums[:] = 0
     for i in range(0, whole, LANES):
+        some = x[i : i + LANES]
         for lane in range(LANES):
-            sums[lane] += (np.float64(x[i + lane]) - mean) ** 2
+            sums[lane] += (np.float64(some[lane]) - mean) ** 2
     for i in range(whole, x.size):
         sums[i - whole] += (np.float64(x[i]) - mean) ** 2
     return mean, 1.0 / np.sqrt(sums.sum() / x.size + eps)
 
 
 @jit
-def _normalise(x: Array, y: Array, gamma: Array, beta: Array, first: int, eps: float) -> None:
-    """Groups `first` and on of all samples' groups: x, y [M,c,P], gamma, beta [groups,c]"""
-    for m in range(x.shape[0]):
-        mean, scale = moments(x[m].ravel(), eps)
-        g = (first + m) % len(gamma)
-        for k in range(x.shape[1]):
-            factor, shift = scale * gamma[g, k], np.float64(beta[g, k])
-            for i in range(x.shape[2]):
-                y[m, k, i] = (x[m, k, i] - mean) * factor + shift
+def _normalise(
+    x: Array, y: Array, gamma: Array, beta: Array, first: int, groups: int, eps: float
+) -> None:
+    """So many groups of channels, `first` and on. x, y [P,C], gamma, beta [c groups]"""
+    P, channels = len(x), len(gamma)
+    start, c = first, channels // groups
+    mean, scale, sums = np.zeros(channels), np.zeros(channels), np.zeros(channels)
+    for p in range(P):
+        row = x[p, start : start + channels]
+        for k in range(channels):
+            sums[k] += np.float64(row[k])
+    for g in range(groups):
+        mean[c * g : c * (g + 1)] = sums[c * g : c * (g + 1)].sum() / (P * c)
+    sums[:] = 0
+    for p in range(P):
+        row = x[p, start : start + channels]
+        for k in range(channels):
+            sums[k] += (np.float64(row[k]) - mean[k]) ** 2
+    for g in range(groups):
+        variance = sums[c * g : c * (g + 1)].sum() / (P * c)
+        scale[c * g : c * (g + 1)] = 1.0 / np.sqrt(variance + eps)
+    for k in range(channels):
+        scale[k] *= gamma[k]
+        sums[k] = beta[k]
+    for p in range(P):
+        row, out = x[p, start : start + channels], y[p, start : start + channels]
+        for k in range(channels):
+            out[k] = (row[k] - mean[k]) * scale[k] + sums[k]
 
 
 @jit
 def _normalise_rows(x: Array, y: Array, gamma: Array, beta: Array, eps: float) -> None:
     """x, y [R,D], gamma, beta [D]"""
     for r in range(x.shape[0]):
-        mean, scale = moments(x[r], eps)
-        for i in range(x.shape[1]):
-            y[r, i] = (x[r, i] - mean) * scale * gamma[i] + beta[i]
+        row, out = x[r], y[r]
+        mean, scale = moments(row, eps)
+        for i in range(len(row)):
+            out[i] = (row[i] - mean) * scale * gamma[i] + beta[i]
 
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> Array:
     """x [N,C,*] -> [N,C,*]"""
-    x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
-    shape = (len(x) * groups, x.shape[1] // groups, math.prod(x.shape[2:]))
-    source, target = x.reshape(shape), y.reshape(shape)
-    gamma, beta = gamma.reshape(groups, -1), beta.reshape(groups, -1)
-    each(
-        lambda part: _normalise(source[part], target[part], gamma, beta, part.start, eps),
-        parts(shape[0], max(TILE // max(math.prod(shape[1:]), 1), 1)),
-    )
-    return y
+    pixels = by_pixel(x)
+    y, C, P = np.empty_like(pixels), x.shape[1], math.prod(x.shape[2:])
+    source, target = pixels.reshape(len(x), P, C), y.reshape(len(x), P, C)
+    c = C // groups
+    share = max(WIDTH // c, TILE // max(P * c, 1), 1)
+
+    def work(tile: tuple[int, slice]) -> None:
+        n, some = tile
+        part, count = slice(c * some.start, c * some.stop), some.stop - some.start
+        _normalise(source[n], target[n], gamma[part], beta[part], part.start, count, eps)
+
+    each(work, [(n, some) for n in range(len(x)) for some in parts(groups, share)])
+    return by_channel(y)
 
 
 def layer_norm(x: Array, gamma: Array, beta: Array, eps: float) -> Array:

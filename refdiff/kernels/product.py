@@ -1,36 +1,137 @@
-"""Matrix products in tiles, each of them one product by BLAS on one thread."""
+"""Matrix products in tiles: in float32 by blocks in registers, in float64 by BLAS on one thread.
+
+A block's sums are the same in every tile. Those of BLAS depend on the tile's shape: so the shape of
+one sample alone says what its tiles are.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 
+from refdiff.kernels.block import WIDTH, lay, multiply
+from refdiff.kernels.jit import jit
+from refdiff.kernels.scratch import scratch
 from refdiff.op import Array
 from refdiff.workers import each, parts
 
-ROWS = 256  # of a tile
-TILES = 4  # that one sample is to make, so that threads can share it,
-LEAST = 1 << 22  # if that leaves so many multiplications to each
+ROWS = 96  # of a tile
+TILES = 8  # that threads have to share, at least,
+LEAST = 1 << 20  # if that leaves so many multiplications to each
+PANELS = 1 << 16  # numbers of panels that a tile lays down: they stay in the cache
+FEW = 8  # rows of a sample, below which it is not worth to lay the matrix down anew
+LANES = 64
 
 
 def linear(x: Array, w: Array, b: Array | None) -> Array:
     """x [*,I], w [O,I] -> [*,O]; the last two axes are one sample, of fewer the last alone."""
-    O = len(w)  # noqa: E741
+    O, I = w.shape  # noqa: E741
     y = np.empty((*x.shape[:-1], O), np.result_type(x, w))
-    samples = x.reshape(-1, *x.shape[-2:]) if x.ndim > 2 else x.reshape(-1, 1, x.shape[-1])
-    target = y.reshape(len(samples), -1, O)
+    samples = np.ascontiguousarray(x).reshape(-1, x.shape[-2] if x.ndim > 2 else 1, I)
+    target = y.reshape(*samples.shape[:2], O)
+    single = x.dtype == w.dtype == np.float32
+    if single:
+        rows, out = samples.reshape(-1, I), target.reshape(-1, O)
+        bias = np.zeros(O, np.float32) if b is None else b
+        if samples.shape[1] < FEW:
+            outs = parts(O, max(LEAST // (rows.size + 1), 1))
+            each(lambda some: dots(rows, w[some], bias[some], out[:, some]), outs)
+            return y
+        if len(rows) < O:
+            by_columns(rows, w, bias, out)
+            return y
+    times = ready(w, b, single)
 
     def work(tile: tuple[int, slice, slice]) -> None:
-        n, rows, columns = tile
-        out = target[n, rows, columns]
-        np.matmul(samples[n, rows], w[columns].T, out=out)
-        if b is not None:
-            out += b[columns]
+        n, some, outs = tile
+        times(samples[n, some], outs, target[n, some])
 
-    each(work, grid(samples.shape, ROWS, O))
+    each(work, [(n, *t) for n in range(len(samples)) for t in divided(samples.shape[1], O, I)])
     return y
 
 
-def grid(samples: tuple[int, int, int], size: int, O: int) -> list[tuple[int, slice, slice]]:  # noqa: E741
-    """Tiles of samples [N,L,I] times [I,O]: `size` rows, and where those are few, some columns."""
-    N, L, I = samples  # noqa: E741
-    rows = parts(L, size)
-    share = max(-(-O * len(rows) // TILES), -(-LEAST // (min(size, L) * I)))
-    return [(n, some, columns) for n in range(N) for some in rows for columns in parts(O, share)]
+def by_columns(x: Array, w: Array, b: Array, y: Array) -> None:
+    """Some columns of the product at a time, whose panels stay near. x [R,I], w [O,I], y [R,O]"""
+    O, I = w.shape  # noqa: E741
+    share = WIDTH * max(PANELS // (I * WIDTH), 1)
+
+    def work(outs: slice) -> None:
+        count = -(-(outs.stop - outs.start) // WIDTH)
+        panels = scratch("panels of a tile", (count, I, WIDTH), np.float32)
+        _columns(x, w[outs], panels, b[outs], y, outs.start)
+
+    each(work, parts(O, share))
+
+
+@jit
+def _columns(x: Array, w: Array, panels: Array, b: Array, y: Array, column: int) -> None:
+    """Columns `column` and on. x [R,I], w [O,I], panels [P,I,W], b [O], y [R,*]"""
+    for panel in range(len(panels)):
+        lay(w[panel * WIDTH : (panel + 1) * WIDTH], panels[panel])
+    for row in range(0, len(x), ROWS):
+        multiply(x[row : row + ROWS], panels, b, y[row : row + ROWS], column)
+
+
+def ready(w: Array, b: Array | None, single: bool) -> Callable[[Array, slice, Array], None]:
+    """x, outs, y: y[:, outs] <- x w[outs]ᵀ + b[outs], for tiles. w [O,K], x [T,K], y [T,O]
+
+    single: whether all is in float32. outs starts at a multiple of a panel's width, and no other
+    matrix is made ready meanwhile.
+    """
+    if single:
+        panels, bias = laid(w), np.zeros(len(w), np.float32) if b is None else b
+        return lambda x, outs, y: _tile(x, panels, bias[outs], y, outs.start)
+
+    def by_blas(x: Array, outs: slice, y: Array) -> None:
+        np.matmul(x, w[outs].T, out=y[:, outs])
+        if b is not None:
+            y[:, outs] += b[outs]
+
+    return by_blas
+
+
+def divided(rows: int, columns: int, inner: int) -> list[tuple[slice, slice]]:
+    """Tiles of a product: some rows each, and where those are few, some columns."""
+    blocks = parts(rows, ROWS)
+    share = max(-(-columns * len(blocks) // TILES), LEAST // (min(rows, ROWS) * inner), 1)
+    wide = -(-share // WIDTH) * WIDTH
+    return [(some, outs) for outs in parts(columns, wide) for some in blocks]
+
+
+def laid(w: Array) -> Array:
+    """w [O,K] as `multiply` reads it: [P,K,W], valid until the next one."""
+    O, K = w.shape  # noqa: E741
+    panels = scratch("panels", (-(-O // WIDTH), K, WIDTH), np.float32)
+    share = max(LEAST // (8 * K * WIDTH), 1)
+    each(lambda some: _lay(w, panels, some.start, some.stop), parts(len(panels), share))
+    return panels
+
+
+@jit
+def _lay(w: Array, panels: Array, first: int, last: int) -> None:
+    for panel in range(first, last):
+        lay(w[panel * WIDTH : (panel + 1) * WIDTH], panels[panel])
+
+
+@jit
+def _tile(x: Array, panels: Array, bias: Array, y: Array, column: int) -> None:
+    """Columns `column` and on. x [T,K], panels [P,K,W], bias [O], y [T,*]"""
+    multiply(x, panels[column // WIDTH :], bias, y, column)
+
+
+@jit
+def dots(x: Array, w: Array, b: Array, y: Array) -> None:
+    """Row by row, in lanes. x [R,I], w [O,I], b [O], y [R,O]"""
+    R, I = x.shape  # noqa: E741
+    whole = I - I % LANES
+    sums = np.zeros(LANES, np.float32)
+    for o in range(len(w)):
+        factors = w[o]
+        for r in range(R):
+            row = x[r]
+            sums[:] = 0
+            for i in range(0, whole, LANES):
+                for lane in range(LANES):
+                    sums[lane] += row[i + lane] * factors[i + lane]
+            for i in range(whole, I):
+                sums[i - whole] += row[i] * factors[i]
+            y[r, o] = sums.sum() + b[o]

@@ -55,16 +55,19 @@ def _(
     dilation: int = 1,
     groups: int = 1,
 ) -> Array:
-    """Columns of some rows of pixels, then one matrix product of them: no padded copy.
+    """Columns of some pixels, then one matrix product of them; or Winograd's fewer products.
 
     Both faces sum the same C/g k l products and a bias in different orders (Higham 2002, §3.1).
+    What Winograd's way rounds is relative to what it adds up, the `reach` of kernels/winograd.py,
+    and is 0 where it is not taken.
     Bound: 2 * γ(w[0].size + 2) * conv2d(abs(x), abs(w), maybe(abs, b), **options)
+        + γ(w.shape[1] + 40) * reach(x, w, **options)
     """
-    from refdiff.kernels.conv2d import convolve
+    from refdiff.kernels.conv2d import Window, convolve
 
     size = output_size(x.shape, w.shape, padding, stride, dilation, groups)
     top, _, left, _ = sides(padding)
-    return convolve(x, w, b, size, stride, (top, left), dilation, groups)
+    return convolve(x, w, b, Window(size, stride, (top, left), dilation), groups)
 
 
 def sides(padding: Padding) -> tuple[int, int, int, int]:

@@ -17,10 +17,27 @@ def upsample_nearest(x: Array, *, size: tuple[int, int] | None = None) -> Array:
     Raises ShapeError for an empty size.
     """
     H, W = x.shape[2:]
-    h, w = size or (2 * H, 2 * W)
+    h, w = checked(x, size)
+    return x[:, :, np.arange(h)[:, None] * H // h, np.arange(w) * W // w]
+
+
+@upsample_nearest.kernel
+def _(x: Array, *, size: tuple[int, int] | None = None) -> Array:
+    """Row by row.
+
+    Bound: 0
+    """
+    from refdiff.kernels import moving
+
+    return moving.upsample_nearest(x, checked(x, size))
+
+
+def checked(x: Array, size: tuple[int, int] | None) -> tuple[int, int]:
+    """The size asked for; raises ShapeError for an empty one."""
+    h, w = size or (2 * x.shape[2], 2 * x.shape[3])
     if min(h, w) < 1:
         raise ShapeError(f"upsample_nearest: the size {h} x {w} is empty")
-    return x[:, :, np.arange(h)[:, None] * H // h, np.arange(w) * W // w]
+    return h, w
 
 
 @op
@@ -28,3 +45,16 @@ def concat(first: Array, *others: Array, axis: int = 1) -> Array:
     """The arrays one after the other along `axis`. x [N,C,*], y [N,D,*] -> [N,C+D,*]"""
     parts: Sequence[Array] = (first, *others)
     return np.concatenate(parts, axis=axis)
+
+
+@concat.kernel
+def _(first: Array, *others: Array, axis: int = 1) -> Array:
+    """Pixel by pixel where channels are joined.
+
+    Bound: 0
+    """
+    from refdiff.kernels import moving
+
+    if axis != 1:
+        return concat.definition(first, *others, axis=axis)
+    return moving.concat((first, *others))

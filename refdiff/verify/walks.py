@@ -57,7 +57,7 @@ def in_format(
     def within() -> Iterator[None]:
         also = around(wrapper) if wrapper else nullcontext()
         blocks = around(lean) if kind == "reference" else nullcontext()  # kernels make their own
-        with engine(kind, rounding), blocks, around(phase_in(dtype)), also:
+        with engine(kind, rounding, plain=True), blocks, around(phase_in(dtype)), also:
             yield
 
     name = np.dtype(dtype).name if rounding is None else rounding

@@ -58,7 +58,9 @@ def draw_conv2d(rng: np.random.Generator) -> Case:
     groups, c, o = size(rng, 1, 3), size(rng, 1, 5), size(rng, 1, 4)
     k, m, dilation, stride = size(rng, 1, 4), size(rng, 1, 3), size(rng, 1, 2), size(rng, 1, 3)
     padding: Any = size(rng, 0, 2) if rng.random() < 0.5 else tuple(map(int, rng.integers(0, 3, 4)))
-    H, W = dilation * (k - 1) + size(rng, 1, 7), dilation * (m - 1) + size(rng, 1, 6)
+    if rng.random() < 0.2:  # what is computed by tiles
+        groups, k, m, dilation, stride, c = 1, 3, 3, 1, 1, size(rng, 1, 20)
+    H, W = dilation * (k - 1) + size(rng, 1, 21), dilation * (m - 1) + size(rng, 1, 20)
     x = corner(rng, normal(rng, size(rng, 1, 3), groups * c, H, W))
     b = normal(rng, groups * o) if rng.random() < 0.7 else None
     options = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)

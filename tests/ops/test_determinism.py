@@ -27,8 +27,14 @@ SMALL = {  # so that small arrays, too, are cut into many tiles
     "refdiff.kernels.norm.TILE": 5,
     "refdiff.kernels.product.ROWS": 3,
     "refdiff.kernels.product.LEAST": 1,
-    "refdiff.kernels.conv2d.PIXELS": 3,
+    "refdiff.kernels.product.PANELS": 1,
     "refdiff.kernels.attention.BLOCK": 20,
+    "refdiff.kernels.attention.QUERIES": 5,
+    "refdiff.kernels.moving.TILE": 5,
+    "refdiff.kernels.norm.WIDTH": 3,
+    "refdiff.kernels.pixels.TILE": 5,
+    "refdiff.kernels.winograd.FEW": 1,
+    "refdiff.kernels.winograd.MANY": 2,
 }
 over_ops = pytest.mark.parametrize("name", sorted(REGISTRY))
 engines = pytest.mark.parametrize("choice", ["reference", "fast"])
@@ -114,6 +120,10 @@ def large(name: str) -> Case:
             return Case({"x": x(2, 64, 61, 67), "gamma": x(64), "beta": x(64)}, options)
         case "layer_norm":
             return Case({"x": x(2, 700, 320), "gamma": x(320), "beta": x(320)})
+        case "add" | "concat":
+            return Case({"x": x(2, 70, 41, 37), "y": x(2, 70, 41, 37)})
+        case "upsample_nearest":
+            return Case({"x": x(2, 70, 41, 37)})
         case "softmax":
             return Case({"x": x(2, 700, 600)})
     return Case({"x": x(2, 500, 640)})

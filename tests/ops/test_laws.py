@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 import refdiff.kernels
 import refdiff.ops  # fills the registry
+from refdiff.kernels import winograd
 from refdiff.op import REGISTRY, Op, engine
-from tests.ops.cases import DRAW, ORACLE, Case
+from refdiff.ops.conv2d import output_size, sides
+from tests.ops.cases import DRAW, ORACLE, Case, cast
 
 SEEDS = st.integers(0, 2**32 - 1)
 KERNELS = [name for name, op in REGISTRY.items() if op.fast]
@@ -56,10 +58,19 @@ def test_float32_is_as_near_to_the_truth_as_torch(name: str) -> None:
 
 
 def bound_of(op: Op[Any]) -> str:
-    """The expression on the `Bound:` line of the kernel's docstring."""
-    lines = [line.strip() for line in (op.fast.__doc__ or "").splitlines()]
-    (bound,) = [line.removeprefix("Bound:") for line in lines if line.startswith("Bound:")]
-    return bound.strip()
+    """The expression behind `Bound:`, with which the kernel's docstring ends."""
+    _, bound = (op.fast.__doc__ or "").split("Bound:")
+    return " ".join(bound.split())
+
+
+def reach(x: np.ndarray, w: np.ndarray, **options: Any) -> np.ndarray | float:
+    """Of Winograd's way, where it is taken."""
+    size = output_size(x.shape, w.shape, **options)
+    plain = all(options[name] == 1 for name in ("stride", "dilation", "groups"))
+    if not plain or w.shape[2:] != (3, 3) or not winograd.pays(size, w):
+        return 0.0
+    top, _, left, _ = sides(options["padding"])
+    return winograd.reach(x, w, size, (top, left))
 
 
 def excess(op: Op[Any], case: Case, dtype: Any) -> float:
@@ -74,6 +85,7 @@ def excess(op: Op[Any], case: Case, dtype: Any) -> float:
         "tiny": float(np.finfo(dtype).tiny),
         "y": slow,
         "peak": lambda a: np.abs(a).max(),
+        "reach": reach,
         "maybe": lambda f, a: None if a is None else f(a),
         op.name: op.definition,
         **case.args,
@@ -82,7 +94,8 @@ def excess(op: Op[Any], case: Case, dtype: Any) -> float:
     allowed = np.broadcast_to(eval(bound_of(op), names), slow.shape)
     assert slow.shape == fast.shape
     gap = np.abs(slow - fast)
-    return float(np.max(gap / np.where(gap == 0, 1, allowed), initial=0))
+    with np.errstate(divide="ignore", over="ignore"):
+        return float(np.max(gap / np.where(gap == 0, 1, allowed), initial=0))
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -96,7 +109,7 @@ def test_kernel_keeps_its_bound(name: str, dtype: Any, seed: int) -> None:
 @pytest.mark.parametrize("name", KERNELS)
 def test_kernel_keeps_its_bound_uncompiled(name: str, interpreted: None) -> None:
     """The same lines as plain Python: what is compiled is what is written."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         for seed in range(12):
             case = DRAW[name](np.random.default_rng(seed))
             assert excess(REGISTRY[name], case, np.float32) <= 1
@@ -128,6 +141,20 @@ def test_a_wrong_kernel_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(op, "fast", wrong)
     case = DRAW[name](np.random.default_rng(4))
     assert excess(op, case, np.float64) > 1
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("narrow", [np.float16, np.float32])
+@given(seed=SEEDS)
+@settings(max_examples=20)
+def test_weights_may_be_narrower_than_the_data(name: str, narrow: Any, seed: int) -> None:
+    """The first argument in float64, the others narrower: computed as the definition does."""
+    op, case = REGISTRY[name], DRAW[name](np.random.default_rng(seed))
+    first, *others = (cast(a, narrow) for a in case.args.values())
+    args = cast(first, np.float64), *others
+    with np.errstate(all="ignore"), engine("fast"):
+        slow, fast = op.definition(*args, **case.options), op(*args, **case.options)
+    assert slow.dtype == fast.dtype and relative(fast, slow) <= 1e-10
 
 
 @over_ops

@@ -1,0 +1,98 @@
+"""Convolution by tiles: its polynomials exactly, its results against PyTorch's own error."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refdiff.kernels import winograd
+from refdiff.op import Array
+from tests.ops.cases import normal, size
+
+SEEDS = st.integers(0, 2**32 - 1)
+EXACT = {  # the constants of float32 as the fractions that they stand for
+    "A": Fraction(2, 3),
+    "B": Fraction(3, 2),
+    "A2": Fraction(4, 9),
+    "B2": Fraction(9, 4),
+    "SUM": Fraction(4, 9) + Fraction(9, 4),
+    "A3": Fraction(8, 27),
+    "B3": Fraction(27, 8),
+    "OVER_A": 1 / (2 * Fraction(4, 9) * (Fraction(4, 9) - Fraction(9, 4))),
+    "OVER_B": 1 / (2 * Fraction(9, 4) * (Fraction(9, 4) - Fraction(4, 9))),
+}
+
+
+def test_the_constants_are_float32s_nearest() -> None:
+    for name, exact in EXACT.items():
+        assert getattr(winograd, name) == np.float32(float(exact)), name
+
+
+@given(st.lists(st.fractions(max_denominator=50), min_size=9, max_size=9))
+def test_one_row_is_the_sum_of_three_products(numbers: list[Fraction]) -> None:
+    """The algorithm of one dimension, over the rationals: no error at all."""
+    d, g = numbers[:6], numbers[6:]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, exact in EXACT.items():
+            patch.setattr(winograd, name, exact)
+        points = winograd.evaluated.py_func(*d), winograd.filtered.py_func(*g)
+        y = winograd.interpolated.py_func(*(a * b for a, b in zip(*points, strict=True)))
+    assert list(y) == [sum(d[i + k] * g[k] for k in range(3)) for i in range(4)]
+
+
+def draw(rng: np.random.Generator, most: int) -> tuple[Array, Array, Array | None, Any]:
+    N, C, O = size(rng, 1, 3), size(rng, 1, most), size(rng, 1, most)  # noqa: E741
+    padding = tuple(map(int, rng.integers(0, 3, 4)))
+    H, W = size(rng, 3, 30), size(rng, 3, 30)
+    x, w = normal(rng, N, C, H, W), normal(rng, O, C, 3, 3)
+    return x, w, normal(rng, O) if rng.random() < 0.7 else None, padding
+
+
+def by_torch(x: Array, w: Array, b: Array | None, padding: Any, dtype: Any) -> Array:
+    top, bottom, left, right = padding
+    tensors = [None if a is None else torch.tensor(a.astype(dtype)) for a in (x, w, b)]
+    padded = torch.nn.functional.pad(tensors[0], (left, right, top, bottom))
+    return np.asarray(torch.nn.functional.conv2d(padded, *tensors[1:]))
+
+
+def by_tiles(x: Array, w: Array, b: Array | None, padding: Any) -> Array:
+    top, bottom, left, right = padding
+    shape = x.shape[2] + top + bottom - 2, x.shape[3] + left + right - 2
+    x, w, b = (None if a is None else a.astype(np.float32) for a in (x, w, b))
+    pixels = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    return np.moveaxis(winograd.convolve(pixels, w, b, shape, (top, left)), -1, 1)
+
+
+@given(SEEDS)
+@settings(max_examples=60)
+def test_within_its_bound(seed: int) -> None:
+    x, w, b, padding = draw(np.random.default_rng(seed), 9)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("FEW", 1), ("MANY", 3)):
+            if seed % 2:
+                patch.setattr(winograd, name, value)
+        y = by_tiles(x, w, b, padding)
+    right = by_torch(x, w, b, padding, np.float64)
+    u = np.finfo(np.float32).eps / 2
+    top, _, left, _ = padding
+    reach = winograd.reach(x, w, y.shape[2:], (top, left))
+    allowed = (w.shape[1] + 40) * u * (reach + abs(right))
+    assert (abs(y - right) <= allowed).all()
+    y[0, 0, 0, 0] += 3 * allowed[0, 0, 0, 0] + 1e-30  # a bound that could not say no is none
+    assert not (abs(y - right) <= allowed).all()
+
+
+def test_its_error_beside_that_of_torch() -> None:
+    """Over many draws: the mean square error is at most 4 times (8 by contract) PyTorch's."""
+    ours = theirs = 0.0
+    for seed in range(40):
+        x, w, b, padding = draw(np.random.default_rng(seed), 60)
+        right = by_torch(x, w, b, padding, np.float64)
+        ours += float(np.mean(np.square(by_tiles(x, w, b, padding) - right)) / right.var())
+        gap = by_torch(x, w, b, padding, np.float32) - right
+        theirs += float(np.mean(np.square(gap)) / right.var())
+    assert ours <= 16 * theirs
