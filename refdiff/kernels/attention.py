@@ -11,35 +11,51 @@ from refdiff.workers import each, parts
 
 BLOCK = 1 << 18  # logits at a time, by BLAS
 QUERIES, KEYS = 96, 512  # of a block in float32: its logits, keys and values stay in the cache
+LEAST = 1 << 17  # numbers that a thread is to be asked for, at least
 LANES = 64
 LOWEST = np.float32(-np.inf)
 
 
 def attend(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     """q [*,L,d], k [*,S,d], v [*,S,e], mask broadcast to [*,L,S] -> [*,L,e]"""
-    (L, d), S, e = q.shape[-2:], k.shape[-2], v.shape[-1]
+    S = k.shape[-2]
     if mask is not None:
         mask = np.broadcast_to(mask, (*q.shape[:-1], S))
     y = room_for(q, v)
-    heads = [*np.ndindex(q.shape[:-2])]
-    if not q.dtype == k.dtype == v.dtype == np.float32:
-        blocks = parts(L, max(BLOCK // S, 1))
-        each(
-            lambda tile: by_blas(q[tile], k[tile[:-1]], v[tile[:-1]], of(mask, tile), y[tile]),
-            [(*head, rows) for head in heads for rows in blocks],
-        )
+    if q.dtype == k.dtype == v.dtype == np.float32:
+        nothing = np.broadcast_to(np.float32(0), (*q.shape[:-2], 0, S))
+        given = nothing if mask is None else mask.astype(np.float32)
+        in_float32(*(of_heads(x) for x in (q, k, v, given, y)))
         return y
-    keys = scratch("keys", (*q.shape[:-2], -(-S // WIDTH), d, WIDTH), np.float32)
-    values = scratch("values", (*q.shape[:-2], -(-e // WIDTH), S, WIDTH), np.float32)
-    each(lambda head: lay_down(k[head], v[head], keys[head], values[head]), heads)
-
-    def work(tile: tuple[int | slice, ...]) -> None:
-        head, some = tile[:-1], of(mask, tile)
-        given = np.zeros((0, S), np.float32) if some is None else some.astype(np.float32)
-        some_queries(q[tile], keys[head], values[head], given, y[tile])
-
-    each(work, [(*head, rows) for head in heads for rows in parts(L, QUERIES)])
+    blocks = parts(q.shape[-2], max(BLOCK // S, 1))
+    each(
+        lambda tile: by_blas(q[tile], k[tile[:-1]], v[tile[:-1]], of(mask, tile), y[tile]),
+        [(*head, rows) for head in np.ndindex(q.shape[:-2]) for rows in blocks],
+    )
     return y
+
+
+def of_heads(x: Array) -> Array:
+    """x [*,L,d] -> [N,h,L,d], without a copy where there are so many axes or fewer."""
+    if x.ndim > 4:
+        return x.reshape(-1, *x.shape[-3:])
+    return x.reshape(*(1,) * (4 - x.ndim), *x.shape)
+
+
+def in_float32(q: Array, k: Array, v: Array, mask: Array, y: Array) -> None:
+    """q [N,h,L,d], k [N,h,S,d], v [N,h,S,e], mask [N,h,L,S] or empty, y [N,h,L,e]"""
+    N, h, L, d = q.shape
+    S, e = v.shape[2:]
+    keys = scratch("keys", (N, h, -(-S // WIDTH), d, WIDTH), np.float32)
+    values = scratch("values", (N, h, -(-e // WIDTH), S, WIDTH), np.float32)
+    share = max(LEAST // (S * (d + e) + 1), 1)
+    each(lambda some: lay_down(k, v, keys, values, some.start, some.stop), parts(N * h, share))
+    blocks = -(-L // QUERIES)
+    share = max(LEAST // (min(L, QUERIES) * S * (d + e) // 16 + 1), 1)
+    each(
+        lambda some: some_blocks(q, keys, values, mask, y, some.start, some.stop),
+        parts(N * h * blocks, share),
+    )
 
 
 def of(mask: Array | None, tile: tuple[int | slice, ...]) -> Array | None:
@@ -59,22 +75,42 @@ def by_blas(q: Array, k: Array, v: Array, mask: Array | None, y: Array) -> None:
 
 
 @jit
-def lay_down(k: Array, v: Array, keys: Array, values: Array) -> None:
-    """Keys and values as `multiply` reads them. k [S,d], v [S,e], keys [P,d,W], values [R,S,W]"""
-    for panel in range(len(keys)):
-        lay(k[panel * WIDTH : (panel + 1) * WIDTH], keys[panel])
-    for panel in range(len(values)):
-        first = panel * WIDTH
-        n = min(WIDTH, v.shape[1] - first)
-        for s in range(len(v)):
-            row, target = v[s, first : first + n], values[panel, s]
-            for column in range(n):
-                target[column] = row[column]
-            for column in range(n, WIDTH):
-                target[column] = 0
+def lay_down(k: Array, v: Array, keys: Array, values: Array, first: int, last: int) -> None:
+    """Keys and values of some heads as blocks of a product are read.
+
+    k [N,h,S,d], v [N,h,S,e], keys [N,h,P,d,W], values [N,h,R,S,W]
+    """
+    for head in range(first, last):
+        n, h = head // k.shape[1], head % k.shape[1]
+        for panel in range(keys.shape[2]):
+            lay(k[n, h, panel * WIDTH : (panel + 1) * WIDTH], keys[n, h, panel])
+        for panel in range(values.shape[2]):
+            start = panel * WIDTH
+            count = min(WIDTH, v.shape[3] - start)
+            for s in range(v.shape[2]):
+                target = values[n, h, panel, s]
+                for column in range(count):
+                    target[column] = v[n, h, s, start + column]
+                for column in range(count, WIDTH):
+                    target[column] = 0
 
 
 @jit
+def some_blocks(
+    q: Array, keys: Array, values: Array, mask: Array, y: Array, first: int, last: int
+) -> None:
+    """Blocks `first` to `last` of QUERIES queries of a head each.
+
+    q [N,h,L,d], keys [N,h,P,d,W], values [N,h,R,S,W], mask [N,h,L,S] or empty, y [N,h,L,e]
+    """
+    blocks = -(-q.shape[2] // QUERIES)
+    for tile in range(first, last):
+        n, h = tile // blocks // q.shape[1], tile // blocks % q.shape[1]
+        rows = slice(tile % blocks * QUERIES, (tile % blocks + 1) * QUERIES)
+        some_queries(q[n, h, rows], keys[n, h], values[n, h], mask[n, h, rows], y[n, h, rows])
+
+
+@inlined
 def some_queries(q: Array, keys: Array, values: Array, mask: Array, y: Array) -> None:
     """Some keys at a time, all sums scaled anew where a larger logit appears.
 
@@ -83,13 +119,15 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, y: Array) ->
     """
     T, d, S = len(q), q.shape[1], values.shape[1]
     scale = np.float32(1 / np.sqrt(np.float64(d)))
-    scaled, logits = np.empty((T, d), np.float32), np.empty((T, KEYS), np.float32)
+    scaled = np.empty((T, d), np.float32)
+    logits = np.empty((T, min(KEYS, keys.shape[0] * WIDTH)), np.float32)
     sums = np.zeros((T, len(values) * WIDTH), np.float32)
     tops, totals = np.empty(T, np.float32), np.zeros(T, np.float32)
     tops[:], lanes = LOWEST, np.empty(LANES, np.float32)
     for t in range(T):
+        row, to = q[t], scaled[t]
         for i in range(d):
-            scaled[t, i] = q[t, i] * scale
+            to[i] = row[i] * scale
     for first in range(0, S, KEYS):
         n = min(KEYS, S - first)
         panels = keys[first // WIDTH : -(-(first + n) // WIDTH)]

@@ -25,7 +25,7 @@ from refdiff.op import Array
 
 LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 WIDTH = 2 * LANES  # columns of a panel
-CHUNK = 64  # numbers of a row that are laid down at a time
+GROUP = 8  # panels at a time: what they give stays in the second cache
 INNER = 384  # products at a time: a panel's rows of them stay in the first cache
 FLOAT, INT, PLACE = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
@@ -42,21 +42,25 @@ def _multiplied(a: Any, b: Any, bias: Any, c: Any, column: Any) -> Callable[...,
     def multiply(a: Any, b: Any, bias: Any, c: Any, column: Any) -> None:
         K, O = b.shape[1], len(bias)  # noqa: E741
         whole = O // WIDTH
-        rest = O - whole * WIDTH
-        edge = np.empty((len(a), WIDTH), np.float32)
-        for t in range(len(a)):
-            row = c[t, column : column + O - rest]
-            for o in range(len(row)):
-                row[o] = bias[o]
-        for first in range(0, K, INNER):
-            last = min(first + INNER, K)
-            for panel in range(whole):
-                strip(a, b, panel, c, column + panel * WIDTH, first, last, False)
-            if rest:
-                strip(a, b, whole, edge, 0, first, last, first == 0)
-        for t in range(len(a)):
-            for o in range(rest):
-                c[t, column + O - rest + o] = edge[t, o] + bias[O - rest + o]
+        for start in range(0, whole, GROUP):
+            stop = min(start + GROUP, whole)
+            for first in range(0, K, INNER):
+                last = min(first + INNER, K)
+                for panel in range(start, stop):
+                    strip(a, b, panel, c, column + panel * WIDTH, first, last, first == 0)
+            added = bias[start * WIDTH : stop * WIDTH]
+            for t in range(len(a)):
+                row = c[t, column + start * WIDTH : column + stop * WIDTH]
+                for o in range(len(row)):
+                    row[o] += added[o]
+        done = whole * WIDTH
+        if done < O:
+            edge = np.empty((len(a), WIDTH), np.float32)
+            for first in range(0, K, INNER):
+                strip(a, b, whole, edge, 0, first, min(first + INNER, K), first == 0)
+            for t in range(len(a)):
+                for o in range(done, O):
+                    c[t, column + o] = edge[t, o - done] + bias[o]
 
     return multiply
 
@@ -109,14 +113,7 @@ def _code(rows: int, context: Any, builder: Any, signature: Any, args: Any) -> A
     """The machine's instructions for a block of so many rows."""
     _, row, _, panel, _, column, first, last, fresh = args
 
-    def at(array: int, *place: Any) -> Any:
-        """Where in memory the element of an argument lies."""
-        made = cgutils.create_struct_proxy(signature.args[array])(context, builder, args[array])
-        address = builder.ptrtoint(made.data, INT)
-        for axis, index in enumerate(place):
-            step = builder.mul(index, builder.extract_value(made.strides, axis))
-            address = builder.add(address, step)
-        return address
+    at = partial(element, context, builder, signature, args)
 
     def pointer(address: Any, offset: Any, kind: Any) -> Any:
         return builder.inttoptr(builder.add(address, offset), kind.as_pointer())
@@ -185,12 +182,70 @@ def strip(
 def lay(rows: Array, panel: Array) -> None:
     """Rows of the transposed second matrix as a panel of it. rows [O,K], O <= W, panel [K,W]"""
     O, K = rows.shape  # noqa: E741
-    for first in range(0, K, CHUNK):
-        last = min(first + CHUNK, K)
+    whole = K // LANES * LANES if O == WIDTH else 0
+    for k in range(0, whole, LANES):
+        for o in range(0, WIDTH, LANES):
+            turn(rows, o, k, panel)
+    for k in range(whole, K):
         for o in range(O):
-            row = rows[o, first:last]
-            for k in range(len(row)):
-                panel[first + k, o] = row[k]
-        for k in range(first, last):
-            for o in range(O, WIDTH):
-                panel[k, o] = 0
+            panel[k, o] = rows[o, k]
+        for o in range(O, WIDTH):
+            panel[k, o] = 0
+
+
+def turn(rows: Array, o: int, k: int, panel: Array) -> None:
+    """panel[k+i, o+j] <- rows[o+j, k+i] for i, j below LANES"""
+    panel[k : k + LANES, o : o + LANES] = rows[o : o + LANES, k : k + LANES].T
+
+
+@overload(turn)
+def _turned(rows: Any, o: Any, k: Any, panel: Any) -> Callable[..., None]:
+    def turn(rows: Any, o: Any, k: Any, panel: Any) -> None:
+        _turn(rows, o, k, panel)  # type: ignore[call-arg]
+
+    return turn
+
+
+@intrinsic
+def _turn(typing: Any, rows: Any, o: Any, k: Any, panel: Any) -> Any:
+    """In registers: blocks off the diagonal change places, half as large each time."""
+    signature = types.void(rows, types.int64, types.int64, panel)
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _, o, k, _ = args
+        source = partial(element, context, builder, signature, args, 0)
+        target = partial(element, context, builder, signature, args, 3)
+        kind = VECTOR.as_pointer()
+        lines = [
+            builder.load(builder.inttoptr(source(builder.add(o, INT(i)), k), kind), align=4)
+            for i in range(LANES)
+        ]
+        size = LANES // 2
+        while size:
+            mine = [lane if not lane & size else LANES + lane - size for lane in range(LANES)]
+            other = [lane + size if not lane & size else LANES + lane for lane in range(LANES)]
+            for i in range(LANES):
+                if not i & size:
+                    pair = lines[i], lines[i + size]
+                    lines[i], lines[i + size] = (
+                        builder.shuffle_vector(
+                            *pair, ir.Constant(ir.VectorType(PLACE, LANES), places)
+                        )
+                        for places in (mine, other)
+                    )
+            size //= 2
+        for i, line in enumerate(lines):
+            builder.store(line, builder.inttoptr(target(builder.add(k, INT(i)), o), kind), align=4)
+        return context.get_dummy_value()
+
+    return signature, code
+
+
+def element(context: Any, builder: Any, signature: Any, args: Any, array: int, *place: Any) -> Any:
+    """Where in memory an element of an argument lies."""
+    made = cgutils.create_struct_proxy(signature.args[array])(context, builder, args[array])
+    address = builder.ptrtoint(made.data, INT)
+    for axis, index in enumerate(place):
+        step = builder.mul(index, builder.extract_value(made.strides, axis))
+        address = builder.add(address, step)
+    return address

@@ -8,7 +8,7 @@ from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.op import Array
 from refdiff.workers import each, parts
 
-TILE = 1 << 16  # numbers at a time
+TILE = 1 << 18  # numbers at a time
 
 
 def add(x: Array, y: Array) -> Array:

@@ -11,6 +11,7 @@ from refdiff.workers import each, parts
 
 TILE = 1 << 16  # numbers at a time
 LANES = 64
+VECTORS = 16
 WIDTH = 64  # channels, at least, of a tile of group normalisation
 
 
@@ -82,7 +83,8 @@ def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> 
     y, C, P = np.empty_like(pixels), x.shape[1], math.prod(x.shape[2:])
     source, target = pixels.reshape(len(x), P, C), y.reshape(len(x), P, C)
     c = C // groups
-    share = max(WIDTH // c, TILE // max(P * c, 1), 1)
+    even = math.lcm(c, VECTORS) // c  # groups that fill whole vectors
+    share = even * max(WIDTH // (even * c), TILE // max(P * even * c, 1), 1)
 
     def work(tile: tuple[int, slice]) -> None:
         n, some = tile
