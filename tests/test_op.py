@@ -57,6 +57,19 @@ def test_engines_nest_and_end() -> None:
     assert str(current_engine()) == "reference"
 
 
+def test_plain_sums_are_nearer_the_truth_than_winograd() -> None:
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((1, 64, 16, 16)), rng.standard_normal((32, 64, 3, 3))
+    truth = ops.conv2d(x, w, padding=1)
+    errors = []
+    for plain in (False, True):
+        with engine("fast", plain=plain) as chosen:
+            y = ops.conv2d(x.astype(np.float32), w.astype(np.float32), padding=1)
+        assert str(chosen) == ("fast, plain sums" if plain else "fast")
+        errors.append(abs(y - truth).max())
+    assert 0 < 1.5 * errors[1] < errors[0]
+
+
 @pytest.mark.parametrize(
     ("name", "rounding", "words"),
     [("quick", None, "quick"), ("reference", "int8", "int8"), ("fast", "float16", "reference")],

@@ -1,4 +1,4 @@
-"""Group and layer normalisation in three passes over memory; moments are summed in float64."""
+"""Group and layer normalisation; moments are summed in float64."""
 
 import math
 
@@ -11,8 +11,6 @@ from refdiff.workers import each, parts
 
 TILE = 1 << 16  # numbers at a time
 LANES = 64
-VECTORS = 16
-WIDTH = 64  # channels, at least, of a tile of group normalisation
 
 
 @inlined
@@ -37,34 +35,50 @@ def moments(x: Array, eps: float) -> tuple[float, float]:
 
 
 @jit
-def _normalise(
-    x: Array, y: Array, gamma: Array, beta: Array, first: int, groups: int, eps: float
+def _moments(x: Array, mean: Array, spread: Array) -> None:
+    """Channel by channel the mean, and the sum of squares around it. x [P,C], mean, spread [C]"""
+    mean[:], spread[:] = 0, 0
+    for p in range(len(x)):
+        row = x[p]
+        for k in range(len(row)):
+            mean[k] += np.float64(row[k])
+    mean /= len(x)
+    for p in range(len(x)):
+        row = x[p]
+        for k in range(len(row)):
+            spread[k] += (np.float64(row[k]) - mean[k]) ** 2
+
+
+@jit
+def _join(
+    counts: Array, means: Array, spreads: Array, groups: int, eps: float, mean: Array, scale: Array
 ) -> None:
-    """So many groups of channels, `first` and on. x, y [P,C], gamma, beta [c groups]"""
-    P, channels = len(x), len(gamma)
-    start, c = first, channels // groups
-    mean, scale, sums = np.zeros(channels), np.zeros(channels), np.zeros(channels)
-    for p in range(P):
-        row = x[p, start : start + channels]
-        for k in range(channels):
-            sums[k] += np.float64(row[k])
+    """Each group's mean and 1 / sqrt(variance + eps), from those of blocks and channels.
+
+    Chan, Golub & LeVeque 1983 (eq. 2.1). counts [B], means, spreads [B,C], mean, scale [C]
+    """
+    B, C = means.shape
+    c = C // groups
     for g in range(groups):
-        mean[c * g : c * (g + 1)] = sums[c * g : c * (g + 1)].sum() / (P * c)
-    sums[:] = 0
-    for p in range(P):
-        row = x[p, start : start + channels]
-        for k in range(channels):
-            sums[k] += (np.float64(row[k]) - mean[k]) ** 2
-    for g in range(groups):
-        variance = sums[c * g : c * (g + 1)].sum() / (P * c)
-        scale[c * g : c * (g + 1)] = 1.0 / np.sqrt(variance + eps)
-    for k in range(channels):
-        scale[k] *= gamma[k]
-        sums[k] = beta[k]
-    for p in range(P):
-        row, out = x[p, start : start + channels], y[p, start : start + channels]
-        for k in range(channels):
-            out[k] = (row[k] - mean[k]) * scale[k] + sums[k]
+        total, spread, size = 0.0, 0.0, counts.sum() * c
+        for b in range(B):
+            for k in range(c * g, c * (g + 1)):
+                total += counts[b] * means[b, k]
+        middle = total / size
+        for b in range(B):
+            for k in range(c * g, c * (g + 1)):
+                spread += spreads[b, k] + counts[b] * (means[b, k] - middle) ** 2
+        mean[c * g : c * (g + 1)] = middle
+        scale[c * g : c * (g + 1)] = 1.0 / np.sqrt(spread / size + eps)
+
+
+@jit
+def _normalise(x: Array, mean: Array, factor: Array, shift: Array, y: Array) -> None:
+    """y = (x - mean) factor + shift, channel by channel. x, y [P,C], the others [C] in float64"""
+    for p in range(len(x)):
+        row, out = x[p], y[p]
+        for k in range(len(row)):
+            out[k] = (row[k] - mean[k]) * factor[k] + shift[k]
 
 
 @jit
@@ -80,18 +94,24 @@ def _normalise_rows(x: Array, y: Array, gamma: Array, beta: Array, eps: float) -
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> Array:
     """x [N,C,*] -> [N,C,*]"""
     pixels = by_pixel(x)
-    y, C, P = np.empty_like(pixels), x.shape[1], math.prod(x.shape[2:])
-    source, target = pixels.reshape(len(x), P, C), y.reshape(len(x), P, C)
-    c = C // groups
-    even = math.lcm(c, VECTORS) // c  # groups that fill whole vectors
-    share = even * max(WIDTH // (even * c), TILE // max(P * even * c, 1), 1)
+    y, (N, C), P = np.empty_like(pixels), x.shape[:2], math.prod(x.shape[2:])
+    source, target = pixels.reshape(N, P, C), y.reshape(N, P, C)
+    blocks = parts(P, max(TILE // C, 1))
+    tiles = [(n, i) for n in range(N) for i in range(len(blocks))]
+    means, spreads = np.empty((2, N, len(blocks), C))
+    each(lambda t: _moments(source[t[0], blocks[t[1]]], means[t], spreads[t]), tiles)
 
-    def work(tile: tuple[int, slice]) -> None:
-        n, some = tile
-        part, count = slice(c * some.start, c * some.stop), some.stop - some.start
-        _normalise(source[n], target[n], gamma[part], beta[part], part.start, count, eps)
-
-    each(work, [(n, some) for n in range(len(x)) for some in parts(groups, share)])
+    mean, factor = np.empty((2, N, C))
+    counts = np.array([some.stop - some.start for some in blocks])
+    for n in range(N):
+        _join(counts, means[n], spreads[n], groups, eps, mean[n], factor[n])
+    factor, shift = factor * gamma, beta.astype(np.float64)
+    each(
+        lambda t: _normalise(
+            source[t[0], blocks[t[1]]], mean[t[0]], factor[t[0]], shift, target[t[0], blocks[t[1]]]
+        ),
+        tiles,
+    )
     return by_channel(y)
 
 

@@ -31,8 +31,6 @@ SMALL = {  # so that small arrays, too, are cut into many tiles
     "refdiff.kernels.attention.BLOCK": 20,
     "refdiff.kernels.attention.LEAST": 1,
     "refdiff.kernels.moving.TILE": 5,
-    "refdiff.kernels.norm.VECTORS": 1,
-    "refdiff.kernels.norm.WIDTH": 3,
     "refdiff.kernels.pixels.TILE": 5,
     "refdiff.kernels.winograd.FEW": 1,
     "refdiff.kernels.winograd.MANY": 2,

@@ -151,7 +151,8 @@ def measure(words: str, rounds: int = 7) -> Iterator[tuple[str, dict[str, Times]
     for name, ours, theirs in lines():
         if words in name:
             with refdiff.engine("fast"):
-                yield name, race({"refdiff": ours, "torch": theirs}, rounds)
+                times = race({"refdiff": ours, "torch": theirs}, rounds)
+            yield name, times
 
 
 def main() -> None:

@@ -1,0 +1,66 @@
+"""Machine code on disk: kept, found again, and never in the way."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMPUTE = """
+import numpy as np, refdiff
+x = np.linspace(-3, 3, 101, dtype=np.float32)
+with refdiff.engine("fast"):
+    y = refdiff.ops.silu(x)
+assert abs(y - x / (1 + np.exp(-x.astype(float)))).max() < 1e-6
+from refdiff.kernels.activations import _silu32
+print(len(_silu32.stats.cache_hits), len(_silu32.stats.cache_misses))
+"""
+
+
+def compute(**environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMPUTE],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def hits_and_misses(process: subprocess.Popen[str]) -> tuple[int, ...]:
+    told, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    return tuple(map(int, told.split()))
+
+
+def test_two_at_once_and_one_after_them(tmp_path: Path) -> None:
+    first, second = (compute(REFDIFF_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert hits_and_misses(first) in {(0, 1), (1, 0)}
+    assert hits_and_misses(second) in {(0, 1), (1, 0)}
+    assert hits_and_misses(compute(REFDIFF_CACHE_DIR=str(tmp_path))) == (1, 0)
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_what_is_damaged_is_made_anew(kind: str, tmp_path: Path) -> None:
+    assert hits_and_misses(compute(REFDIFF_CACHE_DIR=str(tmp_path))) == (0, 1)
+    files = list(tmp_path.glob(f"*/*_silu32*.{kind}"))
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    assert hits_and_misses(compute(REFDIFF_CACHE_DIR=str(tmp_path))) == (0, 1)
+    assert hits_and_misses(compute(REFDIFF_CACHE_DIR=str(tmp_path))) == (1, 0)
+
+
+def test_without_a_place_nothing_is_kept(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.touch()
+    for _ in range(2):
+        assert hits_and_misses(compute(REFDIFF_CACHE_DIR=str(taken))) == (0, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root writes anywhere")
+def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "", "REFDIFF_CACHE_DIR": ""}
+    assert hits_and_misses(compute(**environment)) == (0, 1)
