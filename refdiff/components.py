@@ -1,9 +1,11 @@
 """The networks with their weights: arrays in, arrays out.
 
 A component holds a configuration and a mapping of weights, and calls the pure function of `nn`
-with them. Its weights are widened to the dtype of the data when they are used.
+with them. Its weights are widened to the dtype of the data when they are used; those of a large
+component every time, so that a file of half precision takes no more memory than it is long.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, Generic, TypeVar
@@ -21,6 +23,7 @@ from refdiff.trace import Passenger
 from refdiff.workers import one_thread_of_blas
 
 C = TypeVar("C")
+KEPT = 1 << 26  # numbers of a component, up to which they stay once they are widened
 TOKENS = "text_model.embeddings.token_embedding.weight"
 
 
@@ -31,7 +34,8 @@ class Component(Generic[C]):
 
     def __init__(self, config: C, weights: Mapping[str, Array]) -> None:
         self.config = config
-        self.weights = Weights(weights)
+        shapes = getattr(weights, "shapes", None) or {n: w.shape for n, w in weights.items()}
+        self.weights = Weights(weights, keeps=sum(map(math.prod, shapes.values())) <= KEPT)
         self._trace: Passenger | None = None
         self._scope = ""
 

@@ -42,6 +42,11 @@ class WeightFiles(Mapping[str, NDArray[np.generic]]):
         source = self.sources[name]
         return source.file[source.name].reshape(source.shape)
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every tensor's shape by name, without a look at its data."""
+        return {name: source.shape for name, source in self.sources.items()}
+
     def __contains__(self, name: object) -> bool:
         return name in self.sources
 

@@ -18,16 +18,13 @@ LOWEST = np.float32(-np.inf)
 
 def attend(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     """q [*,L,d], k [*,S,d], v [*,S,e], mask broadcast to [*,L,S] -> [*,L,e]"""
-    S = k.shape[-2]
     if mask is not None:
-        mask = np.broadcast_to(mask, (*q.shape[:-1], S))
-    y = room_for(q, v)
+        mask = np.broadcast_to(mask, (*q.shape[:-1], k.shape[-2]))
     if q.dtype == k.dtype == v.dtype == np.float32:
-        nothing = np.broadcast_to(np.float32(0), (*q.shape[:-2], 0, S))
-        given = nothing if mask is None else mask.astype(np.float32)
-        in_float32(*(of_heads(x) for x in (q, k, v, given, y)))
-        return y
-    blocks = parts(q.shape[-2], max(BLOCK // S, 1))
+        y = in_float32(by_token(q), by_token(k), by_token(v), mask).swapaxes(1, 2)
+        return y.reshape(*q.shape[:-1], v.shape[-1])
+    y = np.empty((*q.shape[:-1], v.shape[-1]), np.result_type(q, k, v))
+    blocks = parts(q.shape[-2], max(BLOCK // k.shape[-2], 1))
     each(
         lambda tile: by_blas(q[tile], k[tile[:-1]], v[tile[:-1]], of(mask, tile), y[tile]),
         [(*head, rows) for head in np.ndindex(q.shape[:-2]) for rows in blocks],
@@ -35,27 +32,35 @@ def attend(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     return y
 
 
-def of_heads(x: Array) -> Array:
-    """x [*,L,d] -> [N,h,L,d], without a copy where there are so many axes or fewer."""
-    if x.ndim > 4:
-        return x.reshape(-1, *x.shape[-3:])
-    return x.reshape(*(1,) * (4 - x.ndim), *x.shape)
+def by_token(x: Array) -> Array:
+    """x [*,L,d] -> [N,L,h,d], contiguous: as a token's heads lie that were never apart."""
+    axes = (1,) * (4 - x.ndim) + x.shape if x.ndim < 4 else (-1, *x.shape[-3:])
+    return np.ascontiguousarray(x.reshape(axes).swapaxes(1, 2))
 
 
-def in_float32(q: Array, k: Array, v: Array, mask: Array, y: Array) -> None:
-    """q [N,h,L,d], k [N,h,S,d], v [N,h,S,e], mask [N,h,L,S] or empty, y [N,h,L,e]"""
-    N, h, L, d = q.shape
-    S, e = v.shape[2:]
+def in_float32(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
+    """q [N,L,h,d], k [N,S,h,d], v [N,S,h,e], mask broadcast to [*,L,S] -> [N,L,h,e]"""
+    N, L, h, d = q.shape
+    S, e = v.shape[1], v.shape[3]
     keys = scratch("keys", (N, h, -(-S // WIDTH), d, WIDTH), np.float32)
     values = scratch("values", (N, h, -(-e // WIDTH), S, WIDTH), np.float32)
+    y = np.empty((N, L, h, e), np.float32)
+    given = np.zeros((0, 0, 0), np.float32) if mask is None else distinct(mask)
     share = max(LEAST // (S * (d + e) + 1), 1)
     each(lambda some: lay_down(k, v, keys, values, some.start, some.stop), parts(N * h, share))
-    blocks = -(-L // QUERIES)
     share = max(LEAST // (min(L, QUERIES) * S * (d + e) // 16 + 1), 1)
     each(
-        lambda some: some_blocks(q, keys, values, mask, y, some.start, some.stop),
-        parts(N * h * blocks, share),
+        lambda some: some_blocks(q, keys, values, given, y, some.start, some.stop),
+        parts(N * h * -(-L // QUERIES), share),
     )
+    return y
+
+
+def distinct(mask: Array) -> Array:
+    """mask [*,L,S] -> [M,L,S] in float32: M is 1 where all heads have the same."""
+    same = not any(mask.strides[:-2])
+    flat = mask[(0,) * (mask.ndim - 2)][None] if same else mask.reshape(-1, *mask.shape[-2:])
+    return np.array(flat, np.float32, order="C")
 
 
 def of(mask: Array | None, tile: tuple[int | slice, ...]) -> Array | None:
@@ -78,19 +83,19 @@ def by_blas(q: Array, k: Array, v: Array, mask: Array | None, y: Array) -> None:
 def lay_down(k: Array, v: Array, keys: Array, values: Array, first: int, last: int) -> None:
     """Keys and values of some heads as blocks of a product are read.
 
-    k [N,h,S,d], v [N,h,S,e], keys [N,h,P,d,W], values [N,h,R,S,W]
+    k [N,S,h,d], v [N,S,h,e], keys [N,h,P,d,W], values [N,h,R,S,W]
     """
     for head in range(first, last):
-        n, h = head // k.shape[1], head % k.shape[1]
+        n, h = head // k.shape[2], head % k.shape[2]
         for panel in range(keys.shape[2]):
-            lay(k[n, h, panel * WIDTH : (panel + 1) * WIDTH], keys[n, h, panel])
-        for panel in range(values.shape[2]):
-            start = panel * WIDTH
-            count = min(WIDTH, v.shape[3] - start)
-            for s in range(v.shape[2]):
-                target = values[n, h, panel, s]
+            lay(k[n, panel * WIDTH : (panel + 1) * WIDTH, h], keys[n, h, panel])
+        for s in range(v.shape[1]):
+            row = v[n, s, h]
+            for panel in range(values.shape[2]):
+                start, target = panel * WIDTH, values[n, h, panel, s]
+                count = min(WIDTH, len(row) - start)
                 for column in range(count):
-                    target[column] = v[n, h, s, start + column]
+                    target[column] = row[start + column]
                 for column in range(count, WIDTH):
                     target[column] = 0
 
@@ -101,37 +106,43 @@ def some_blocks(
 ) -> None:
     """Blocks `first` to `last` of QUERIES queries of a head each.
 
-    q [N,h,L,d], keys [N,h,P,d,W], values [N,h,R,S,W], mask [N,h,L,S] or empty, y [N,h,L,e]
+    q [N,L,h,d], keys [N,h,P,d,W], values [N,h,R,S,W], mask [M,L,S] or empty, y [N,L,h,e]
     """
-    blocks = -(-q.shape[2] // QUERIES)
+    blocks = -(-q.shape[1] // QUERIES)
     for tile in range(first, last):
-        n, h = tile // blocks // q.shape[1], tile // blocks % q.shape[1]
-        rows = slice(tile % blocks * QUERIES, (tile % blocks + 1) * QUERIES)
-        some_queries(q[n, h, rows], keys[n, h], values[n, h], mask[n, h, rows], y[n, h, rows])
+        head, start = tile // blocks, tile % blocks * QUERIES
+        n, h = head // q.shape[2], head % q.shape[2]
+        T = min(QUERIES, q.shape[1] - start)
+        scaled = np.empty((T, q.shape[3]), np.float32)
+        sums = np.zeros((T, values.shape[2] * WIDTH), np.float32)
+        scale = np.float32(1 / np.sqrt(np.float64(q.shape[3])))
+        for t in range(T):
+            row, to = q[n, start + t, h], scaled[t]
+            for i in range(len(row)):
+                to[i] = row[i] * scale
+        given = mask[head % len(mask), start : start + T] if len(mask) else sums[:0]
+        totals = some_queries(scaled, keys[n, h], values[n, h], given, sums)
+        for t in range(T):
+            row, to = sums[t], y[n, start + t, h]
+            for i in range(len(to)):
+                to[i] = row[i] / totals[t]
 
 
 @inlined
-def some_queries(q: Array, keys: Array, values: Array, mask: Array, y: Array) -> None:
-    """Some keys at a time, all sums scaled anew where a larger logit appears.
+def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array) -> Array:
+    """Some keys at a time, all sums scaled anew where a larger logit appears: the weights' total.
 
     Milakov & Gimelshein 2018 (arXiv 1805.02867, algorithm 3); Dao et al. 2022 (arXiv 2205.14135).
-    q [T,d], keys [P,d,W], values [R,S,W], mask [T,S] or empty, y [T,e]
+    q [T,d], keys [P,d,W], values [R,S,W], mask [T,S] or empty, sums [T,R W] -> [T]
     """
-    T, d, S = len(q), q.shape[1], values.shape[1]
-    scale = np.float32(1 / np.sqrt(np.float64(d)))
-    scaled = np.empty((T, d), np.float32)
-    logits = np.empty((T, min(KEYS, keys.shape[0] * WIDTH)), np.float32)
-    sums = np.zeros((T, len(values) * WIDTH), np.float32)
+    T, S = len(q), values.shape[1]
+    logits = np.empty((T, min(KEYS, len(keys) * WIDTH)), np.float32)
     tops, totals = np.empty(T, np.float32), np.zeros(T, np.float32)
     tops[:], lanes = LOWEST, np.empty(LANES, np.float32)
-    for t in range(T):
-        row, to = q[t], scaled[t]
-        for i in range(d):
-            to[i] = row[i] * scale
     for first in range(0, S, KEYS):
         n = min(KEYS, S - first)
         panels = keys[first // WIDTH : -(-(first + n) // WIDTH)]
-        accumulate(scaled, panels, logits[:, : len(panels) * WIDTH], True)
+        accumulate(q, panels, logits[:, : len(panels) * WIDTH], True)
         for t in range(T):
             row = logits[t, :n]
             if len(mask):
@@ -145,9 +156,7 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, y: Array) ->
             for i in range(sums.shape[1]):
                 sums[t, i] *= factor
         accumulate(logits[:, :n], values[:, first : first + n], sums, False)
-    for t in range(T):
-        for i in range(y.shape[1]):
-            y[t, i] = sums[t, i] / totals[t]
+    return totals
 
 
 @inlined
@@ -181,16 +190,6 @@ def exponentials_of(x: Array, top: np.float32, lanes: Array) -> np.float32:
     for s in range(whole, len(x)):
         lanes[s - whole] += x[s]
     return lanes.sum()
-
-
-def room_for(q: Array, v: Array) -> Array:
-    """[*,L,e], laid down so that the heads of a query lie side by side: they are merged next."""
-    shape = (*q.shape[:-1], v.shape[-1])
-    dtype = np.result_type(q, v)
-    if q.ndim < 4:
-        return np.empty(shape, dtype)
-    *batch, heads, L, e = shape
-    return np.empty((*batch, L, heads, e), dtype).swapaxes(-3, -2)
 
 
 def softmax(x: Array) -> Array:

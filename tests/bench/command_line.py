@@ -58,8 +58,8 @@ def main(runs: int = 5) -> None:
         for i in range(runs):
             cache = str(Path(folder) / f"cache{i}")
             imported.append(seconds([python, "-c", "import refdiff"]))
-            first.append(seconds(make, NUMBA_CACHE_DIR=cache))
-            following.append(seconds(make, NUMBA_CACHE_DIR=cache))
+            first.append(seconds(make, REFDIFF_CACHE_DIR=cache))
+            following.append(seconds(make, REFDIFF_CACHE_DIR=cache))
             other.append(seconds(peer))
             gap = np.asarray(Image.open(ours), int) - np.asarray(Image.open(theirs), int)
             if np.abs(gap).max() > 1:
