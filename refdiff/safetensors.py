@@ -78,7 +78,9 @@ class SafeTensors(Mapping[str, NDArray[np.generic]]):
         """The tensor: a view of the file, or for BF16 a float32 copy with the same values."""
         array = self.stored(name)
         if self._infos[name].dtype == "BF16":
-            return (array.astype("<u4") << np.uint32(16)).view("<f4")
+            halves = np.zeros((*array.shape, 2), "<u2")  # the lower one first
+            halves[..., 1] = array
+            return halves.view("<f4").reshape(array.shape)
         if not array.flags.aligned:  # an old writer's file; compiled code needs alignment
             array = array.copy()
             array.flags.writeable = False

@@ -35,6 +35,16 @@ def inlined(f: F) -> F:
     return cast(F, numba.njit(nogil=True, error_model="numpy")(f))
 
 
+def fixed(x: Any) -> Any:
+    """x as what is only read.
+
+    Compiled code is another for such arrays: it is made once if weights always are, wherever from.
+    """
+    view = x.view()
+    view.flags.writeable = False
+    return view
+
+
 @cache
 def folder() -> Path | None:
     """Where machine code is kept; None where it cannot be."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from refdiff.kernels.jit import inlined, jit
+from refdiff.kernels.jit import fixed, inlined, jit
 from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.op import Array
 from refdiff.workers import each, parts
@@ -121,7 +121,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     y = np.empty_like(x)
     source, target = (a.reshape(-1, x.shape[-1]) for a in (x, y))
     each(
-        lambda part: _normalise_rows(source[part], target[part], gamma, beta, eps),
+        lambda part: _normalise_rows(source[part], target[part], fixed(gamma), fixed(beta), eps),
         parts(len(source), max(TILE // x.shape[-1], 1)),
     )
     return y

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from refdiff.kernels.block import WIDTH, lay, multiply
-from refdiff.kernels.jit import jit
+from refdiff.kernels.jit import fixed, jit
 from refdiff.kernels.scratch import scratch
 from refdiff.op import Array
 from refdiff.workers import each, parts
@@ -31,7 +31,7 @@ def linear(x: Array, w: Array, b: Array | None) -> Array:
     single = x.dtype == w.dtype == np.float32
     if single:
         rows, out = samples.reshape(-1, I), target.reshape(-1, O)
-        bias = np.zeros(O, np.float32) if b is None else b
+        w, bias = fixed(w), fixed(np.zeros(O, np.float32) if b is None else b)
         if samples.shape[1] < FEW:
             outs = parts(O, max(LEAST // (rows.size + 1), 1))
             each(lambda some: dots(rows, w[some], bias[some], out[:, some]), outs)
@@ -78,7 +78,7 @@ def ready(w: Array, b: Array | None, single: bool) -> Callable[[Array, slice, Ar
     matrix is made ready meanwhile.
     """
     if single:
-        panels, bias = laid(w), np.zeros(len(w), np.float32) if b is None else b
+        panels, bias = laid(fixed(w)), fixed(np.zeros(len(w), np.float32) if b is None else b)
         return lambda x, outs, y: _tile(x, panels, bias[outs], y, outs.start)
 
     def by_blas(x: Array, outs: slice, y: Array) -> None:

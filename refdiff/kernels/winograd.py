@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from refdiff.kernels.block import WIDTH, accumulate
-from refdiff.kernels.jit import inlined, jit
+from refdiff.kernels.jit import fixed, inlined, jit
 from refdiff.kernels.scratch import scratch
 from refdiff.op import Array, current_engine
 from refdiff.workers import each, parts
@@ -223,7 +223,7 @@ def convolve(
     """
     O, C = w.shape[:2]  # noqa: E741
     y = np.empty((len(x), *size, O), np.float32)
-    bias = np.zeros(O, np.float32) if b is None else b
+    w, bias = fixed(w), fixed(np.zeros(O, np.float32) if b is None else b)
     across = -(-size[1] // TILE)
     count = across * -(-size[0] // TILE)
     panels = parts(O, WIDTH)
