@@ -81,7 +81,24 @@ def parser() -> argparse.ArgumentParser:
     add_verify(commands)
     add_samplers(commands)
     add_schedule(commands)
+    add_warmup(commands)
     return top
+
+
+def add_warmup(commands: Commands) -> None:
+    """`refdiff warmup`."""
+    from refdiff.warmup import warm_up
+
+    add_threads(
+        add_command(
+            commands,
+            "warmup",
+            warm_up,
+            help="compile ahead what the first picture would wait for",
+            description="Compile what a picture needs, and print the folder where it is kept: "
+            "REFDIFF_CACHE_DIR, or refdiff in the user's cache.",
+        )
+    )
 
 
 def add_generate(commands: Commands) -> None:

@@ -57,11 +57,13 @@ ROOMS: dict[str, set[str]] = {
     | {"checks", "progress"},
     "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading", "manifest"}
     | {"pipeline", "latents", "progress", "trace", "tracefile", "tracing", "verify"},
+    "warmup": {"kernels", "loading"},
     "show": {"atomic", "diffusion", "loading", "plots"},
     "cli_verify": {"arguments", "comparecommand", "kitcommand"},
     "cli": {
         "generate",
         "show",
+        "warmup",
         "tracecommand",
         "cli_verify",
         "selection",

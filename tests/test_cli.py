@@ -81,6 +81,21 @@ def test_engine_and_dtype() -> None:
     assert np.abs(gap).max() <= 1
 
 
+def test_warm_up_says_where_machine_code_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["warmup"]) == 0
+    told = capsys.readouterr()
+    assert Path(told.out.strip()).is_dir()
+    assert "functions compiled" in told.err
+
+
+def test_warm_up_without_a_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refdiff.kernels.jit.folder", lambda: None)
+    assert main(["warmup"]) == 2
+    assert "set REFDIFF_CACHE_DIR to a folder that can" in capsys.readouterr().err
+
+
 def test_threads_change_nothing() -> None:
     for count in ("1", "3"):
         assert main(["generate", "a cat", *QUICK, "--threads", count, "-o", f"{count}.png"]) == 0
