@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import caching
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -43,11 +44,11 @@ def inlined(f: F) -> F:
 
 
 def fixed(x: Any) -> Any:
-    """x as what is only read.
+    """x as what is only read, its rows contiguous.
 
     Compiled code is another for such arrays: it is made once if weights always are, wherever from.
     """
-    view = x.view()
+    view = np.ascontiguousarray(x).view()
     view.flags.writeable = False
     return view
 

@@ -74,8 +74,8 @@ def torch_conv2d(x: Any, w: Any, b: Any, *, padding: Any, **options: Any) -> Any
 
 
 def draw_linear(rng: np.random.Generator) -> Case:
-    i, o = size(rng, 1, 40), size(rng, 1, 9)
-    x = corner(rng, normal(rng, *rng.integers(1, 5, size(rng, 0, 3)), i))
+    i, o = size(rng, 1, 40), size(rng, 1, 50)  # more than one panel of a kernel's
+    x = corner(rng, normal(rng, *rng.integers(1, 13, size(rng, 0, 3)), i))
     return Case(
         {"x": x, "w": normal(rng, o, i), "b": normal(rng, o) if rng.random() < 0.7 else None}
     )
@@ -144,7 +144,7 @@ def draw_softmax(rng: np.random.Generator) -> Case:
 
 def draw_attention(rng: np.random.Generator) -> Case:
     lead = tuple(rng.integers(1, 4, size(rng, 1, 2)))
-    L, S, d, e = size(rng, 1, 9), size(rng, 1, 12), size(rng, 1, 8), size(rng, 1, 8)
+    L, S, d, e = size(rng, 1, 20), size(rng, 1, 40), size(rng, 1, 20), size(rng, 1, 20)
     q, k = 2 * normal(rng, *lead, L, d), normal(rng, *lead, S, d)
     mask = None
     if rng.random() < 0.5:  # at least one key stays visible to each query

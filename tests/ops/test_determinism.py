@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from refdiff.op import REGISTRY, Array, engine
 from refdiff.workers import threads
-from tests.ops.cases import DRAW, Case
+from tests.ops.cases import DRAW, Case, cast
 
 SEEDS = st.integers(0, 2**32 - 1)
 BATCHED = {  # which arguments hold one entry for each sample; the others are every sample's
@@ -95,6 +95,35 @@ def test_threads_and_time_change_nothing(
     first = computed(case, name, choice, np.float32)
     for count in (1, 2, 3, 8):
         assert same(first, computed(case, name, choice, np.float32, count))
+
+
+def laid_otherwise(x: Any, rng: np.random.Generator) -> Any:
+    """The same numbers with axes in another order in memory, backwards, and with gaps between."""
+    if not isinstance(x, np.ndarray) or not x.ndim:
+        return x
+    order = rng.permutation(x.ndim)
+    room = np.zeros([2 * x.shape[axis] for axis in order], x.dtype)
+    places = tuple(slice(None, None, rng.choice([-2, 2])) for _ in order)
+    view = room[places].transpose(np.argsort(order))
+    view[...] = x
+    return view
+
+
+@over_ops
+@engines
+@given(seed=SEEDS)
+@settings(max_examples=20)
+def test_how_arrays_lie_in_memory_changes_nothing(name: str, choice: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    case = DRAW[name](rng)
+    single = Case({k: cast(a, np.float32) for k, a in case.args.items()}, case.options)
+    other = Case({k: laid_otherwise(a, rng) for k, a in single.args.items()}, case.options)
+    with engine(choice), np.errstate(all="ignore"):
+        y, z = (REGISTRY[name](*c.args.values(), **c.options) for c in (single, other))
+    if choice == "fast" and REGISTRY[name].fast:
+        assert same(y, z)
+    else:  # BLAS reads some of them in another order
+        np.testing.assert_allclose(z, y, rtol=1e-3, atol=1e-3 * np.abs(y).max(initial=1))
 
 
 def large(name: str) -> Case:
