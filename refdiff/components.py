@@ -2,7 +2,7 @@
 
 A component holds a configuration and a mapping of weights, and calls the pure function of `nn`
 with them. Its weights are widened to the dtype of the data when they are used; those of a large
-component every time, so that a file of half precision takes no more memory than it is long.
+component every time, so that what was widened does not pile up.
 """
 
 import math

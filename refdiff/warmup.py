@@ -10,7 +10,7 @@ from refdiff.loading import load
 
 
 def warm_up(args: Namespace) -> Iterator[str]:
-    """Draws a picture of the shipped model, which takes every kernel, and says where they are kept.
+    """Draws a picture of the shipped model and says where the kernels that it took are kept.
 
     Raises ConfigError where nothing can be kept.
     """

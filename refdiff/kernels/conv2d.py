@@ -29,7 +29,7 @@ def convolve(x: Array, w: Array, b: Array | None, window: Window, groups: int) -
     plain = window.stride == window.dilation == groups == 1
     if plain and k == l == 1 and not any(window.corner) and size == x.shape[2:]:
         y = linear(pixels.reshape(len(x), size[0] * size[1], c), w.reshape(O, c), b)
-    elif plain and k == l == 3 and x.dtype == w.dtype == np.float32 and winograd.pays(size, w):
+    elif plain and k == l == 3 and x.dtype == w.dtype == np.float32 and winograd.pays(size):
         y = winograd.convolve(pixels, w, b, size, window.corner)
     else:
         y = np.empty((len(x), size[0] * size[1], O), np.result_type(x, w))

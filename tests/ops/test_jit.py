@@ -1,12 +1,13 @@
 """Machine code on disk: kept, found again, and never in the way."""
 
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from refdiff.kernels import jit
 
 COMPUTE = """
 import numpy as np, refdiff
@@ -52,15 +53,18 @@ def test_what_is_damaged_is_made_anew(kind: str, tmp_path: Path) -> None:
     assert hits_and_misses(compute(REFDIFF_CACHE_DIR=str(tmp_path))) == (1, 0)
 
 
-def test_without_a_place_nothing_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("variable", ["REFDIFF_CACHE_DIR", "XDG_CACHE_HOME", "HOME"])
+def test_without_a_place_nothing_is_kept(variable: str, tmp_path: Path) -> None:
+    """Where a folder is named, or the home, stands a file."""
     taken = tmp_path / "file"
     taken.touch()
+    unset = {"REFDIFF_CACHE_DIR": "", "XDG_CACHE_HOME": ""}
     for _ in range(2):
-        assert hits_and_misses(compute(REFDIFF_CACHE_DIR=str(taken))) == (0, 1)
+        assert hits_and_misses(compute(**{**unset, variable: str(taken)})) == (0, 1)
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() == 0, reason="root writes anywhere")
-def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
-    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "", "REFDIFF_CACHE_DIR": ""}
-    assert hits_and_misses(compute(**environment)) == (0, 1)
+def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a disk that is read-only: what is there may be seen, not changed."""
+    assert jit.folder() is not None
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    assert jit.folder.__wrapped__() is None
