@@ -18,6 +18,7 @@ from refdiff.op import Array, engine
 from refdiff.pictures import read_settings, save_png
 from refdiff.pipeline import Pipeline
 from refdiff.progress import Progress
+from refdiff.warmup import compiling_beside
 
 # What a call of the pipeline takes and a picture's note keeps, by JSON's types.
 SETTINGS: Mapping[str, tuple[type, ...]] = {
@@ -58,7 +59,8 @@ def generate(args: Namespace) -> Iterator[Path]:
     start = starting_latents(args.latents, note, given)
     say_what_is_not_read(pipe, settings)
     chosen = args.engine or note.get("engine", "fast")
-    with contextlib.closing(Progress(sys.stderr)) as bar, engine(chosen):
+    beside = compiling_beside() if chosen == "fast" else contextlib.nullcontext()
+    with contextlib.closing(Progress(sys.stderr)) as bar, engine(chosen), beside:
         result = pipe(**settings, latents=start, progress=bar)
     made = {**result.settings, "weights": weights}
     if start is not None:

@@ -53,11 +53,11 @@ ROOMS: dict[str, set[str]] = {
     "kitcommand": {"atomic", "comparecommand", "verify"},
     "progress": set(),
     "arguments": {"strict_json"},
+    "warmup": {"op", "kernels", "loading", "workers"},
     "generate": {"op", "atomic", "checkpoints", "loading", "pipeline", "pictures", "latents"}
-    | {"checks", "progress"},
+    | {"checks", "progress", "warmup"},
     "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading", "manifest"}
     | {"pipeline", "latents", "progress", "trace", "tracefile", "tracing", "verify"},
-    "warmup": {"kernels", "loading"},
     "show": {"atomic", "diffusion", "loading", "plots"},
     "cli_verify": {"arguments", "comparecommand", "kitcommand"},
     "cli": {

@@ -1,10 +1,14 @@
 """Attention head by head in blocks of queries: two matrix products and a softmax in place."""
 
+from typing import Any
+
 import numpy as np
 
-from refdiff.kernels.block import WIDTH, accumulate, lay
+from refdiff.kernels.block import accumulate
 from refdiff.kernels.exponential import exp32, exp_from
 from refdiff.kernels.jit import inlined, jit
+from refdiff.kernels.lanes import LANES, fill, total
+from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.scratch import scratch
 from refdiff.op import Array
 from refdiff.workers import each, parts
@@ -12,7 +16,6 @@ from refdiff.workers import each, parts
 BLOCK = 1 << 18  # logits at a time, by BLAS
 QUERIES, KEYS = 96, 512  # of a block in float32: its logits, keys and values stay in the cache
 LEAST = 1 << 17  # numbers that a thread is to be asked for, at least
-LANES = 64
 LOWEST = np.float32(-np.inf)
 
 
@@ -138,7 +141,8 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
     T, S = len(q), values.shape[1]
     logits = np.empty((T, min(KEYS, len(keys) * WIDTH)), np.float32)
     tops, totals = np.empty(T, np.float32), np.zeros(T, np.float32)
-    tops[:], lanes = LOWEST, np.empty(LANES, np.float32)
+    lanes = np.empty(LANES, np.float32)
+    fill(tops, LOWEST)
     for first in range(0, S, KEYS):
         n = min(KEYS, S - first)
         panels = keys[first // WIDTH : -(-(first + n) // WIDTH)]
@@ -162,7 +166,7 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
 @inlined
 def max_of(x: Array, least: np.float32, lanes: Array) -> np.float32:
     """The largest of x [n] and `least`; nan where one is."""
-    lanes[:] = least
+    fill(lanes, least)
     whole = len(x) - len(x) % LANES
     for s in range(0, whole, LANES):
         some = x[s : s + LANES]
@@ -177,11 +181,11 @@ def max_of(x: Array, least: np.float32, lanes: Array) -> np.float32:
 
 
 @inlined
-def exponentials_of(x: Array, top: np.float32, lanes: Array) -> np.float32:
+def exponentials_of(x: Array, top: np.float32, lanes: Array) -> Any:
     """x <- exp(x - top), and their sum. x [n]"""
     for s in range(len(x)):
         x[s] = exp32(x[s] - top)
-    lanes[:] = 0
+    fill(lanes, np.float32(0))
     whole = len(x) - len(x) % LANES
     for s in range(0, whole, LANES):
         some = x[s : s + LANES]
@@ -189,7 +193,7 @@ def exponentials_of(x: Array, top: np.float32, lanes: Array) -> np.float32:
             lanes[lane] += some[lane]
     for s in range(whole, len(x)):
         lanes[s - whole] += x[s]
-    return lanes.sum()
+    return total(lanes)
 
 
 def softmax(x: Array) -> Array:

@@ -15,10 +15,15 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import binding
+from numba import types
 from numba.core import caching
+from numba.core.ccallback import CFunc
 
 F = TypeVar("F", bound=Callable[..., Any])
+OPTIONS = {"nogil": True, "error_model": "numpy"}
 _made: list[Any] = []
+_natives: list[Any] = []
 
 
 def jit(f: F) -> F:
@@ -26,7 +31,8 @@ def jit(f: F) -> F:
 
     Division by zero gives what IEEE says, and no exception, which vector units could not raise.
     """
-    made: Any = numba.njit(nogil=True, error_model="numpy")(f)
+    options: Any = {"no_cfunc_wrapper": True, **OPTIONS}
+    made: Any = numba.njit(**options)(f)
     if folder() is not None:
         made._cache = Kept(f)
     _made.append(made)
@@ -35,12 +41,33 @@ def jit(f: F) -> F:
 
 def compiled() -> int:
     """How often this process has compiled what it did not find on disk."""
-    return sum(sum(made.stats.cache_misses.values()) for made in _made)
+    missed = sum(sum(made.stats.cache_misses.values()) for made in _made)
+    return missed + sum(not made._cache_hits for made in _natives)
 
 
 def inlined(f: F) -> F:
     """Compile f into those that call it: machine code from disk could only be called."""
-    return cast(F, numba.njit(nogil=True, error_model="numpy")(f))
+    options: Any = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True, **OPTIONS}
+    return cast(F, numba.njit(**options)(f))
+
+
+def native(*arguments: Any) -> Callable[[F], Any]:
+    """Compile f once, for numbers and addresses alone; compiled code calls it by a name.
+
+    What is inlined is compiled anew in every kernel that calls it; this is not.
+    """
+
+    def named(f: F) -> Any:
+        signature, name = types.void(*arguments), f"refdiff.{f.__name__}"
+        made: Any = CFunc(f, (signature.args, signature.return_type), {}, OPTIONS)
+        if folder() is not None:
+            made._cache = Kept(f)
+        made.compile()
+        _natives.append(made)
+        binding.add_symbol(name, made.address)
+        return types.ExternalFunction(name, signature)
+
+    return named
 
 
 def fixed(x: Any) -> Any:
@@ -51,6 +78,11 @@ def fixed(x: Any) -> Any:
     view = np.ascontiguousarray(x).view()
     view.flags.writeable = False
     return view
+
+
+def bias_or_zeros(b: Any, size: int) -> Any:
+    """b as what is only read. b [size] or None -> [size]"""
+    return fixed(np.zeros(size, np.float32) if b is None else b)
 
 
 @cache

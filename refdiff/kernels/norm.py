@@ -5,12 +5,12 @@ import math
 import numpy as np
 
 from refdiff.kernels.jit import fixed, inlined, jit
+from refdiff.kernels.lanes import LANES, fill, total
 from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.op import Array
 from refdiff.workers import each, parts
 
 TILE = 1 << 16  # numbers at a time
-LANES = 64
 
 
 @inlined
@@ -23,53 +23,51 @@ def moments(x: Array, eps: float) -> tuple[float, float]:
             sums[lane] += np.float64(some[lane])
     for i in range(whole, x.size):
         sums[i - whole] += np.float64(x[i])
-    mean = sums.sum() / x.size
-    sums[:] = 0
+    mean = total(sums) / x.size
+    fill(sums, 0.0)
     for i in range(0, whole, LANES):
         some = x[i : i + LANES]
         for lane in range(LANES):
             sums[lane] += (np.float64(some[lane]) - mean) ** 2
     for i in range(whole, x.size):
         sums[i - whole] += (np.float64(x[i]) - mean) ** 2
-    return mean, 1.0 / np.sqrt(sums.sum() / x.size + eps)
+    return mean, 1.0 / np.sqrt(total(sums) / x.size + eps)
 
 
 @jit
 def _moments(x: Array, mean: Array, spread: Array) -> None:
     """Channel by channel the mean, and the sum of squares around it. x [P,C], mean, spread [C]"""
-    mean[:], spread[:] = 0, 0
+    fill(mean, 0.0)
+    fill(spread, 0.0)
     for p in range(len(x)):
         row = x[p]
         for k in range(len(row)):
             mean[k] += np.float64(row[k])
-    mean /= len(x)
+    for k in range(len(mean)):
+        mean[k] /= len(x)
     for p in range(len(x)):
         row = x[p]
         for k in range(len(row)):
             spread[k] += (np.float64(row[k]) - mean[k]) ** 2
 
 
-@jit
 def _join(
-    counts: Array, means: Array, spreads: Array, groups: int, eps: float, mean: Array, scale: Array
-) -> None:
-    """Each group's mean and 1 / sqrt(variance + eps), from those of blocks and channels.
+    counts: Array, means: Array, spreads: Array, groups: int, eps: float
+) -> tuple[Array, Array]:
+    """Each channel's mean and 1 / sqrt(variance + eps) of its group, from blocks and channels.
 
-    Chan, Golub & LeVeque 1983 (eq. 2.1). counts [B], means, spreads [B,C], mean, scale [C]
+    Chan, Golub & LeVeque 1983 (eq. 2.1). counts [B], means, spreads [B,C] -> [C], [C]
     """
-    B, C = means.shape
-    c = C // groups
-    for g in range(groups):
-        total, spread, size = 0.0, 0.0, counts.sum() * c
-        for b in range(B):
-            for k in range(c * g, c * (g + 1)):
-                total += counts[b] * means[b, k]
-        middle = total / size
-        for b in range(B):
-            for k in range(c * g, c * (g + 1)):
-                spread += spreads[b, k] + counts[b] * (means[b, k] - middle) ** 2
-        mean[c * g : c * (g + 1)] = middle
-        scale[c * g : c * (g + 1)] = 1.0 / np.sqrt(spread / size + eps)
+    c = means.shape[1] // groups
+    size = counts.sum() * c
+
+    def of_groups(x: Array) -> Array:
+        return x.sum(0).reshape(groups, c).sum(1).repeat(c) / size
+
+    counts = counts[:, None]
+    mean = of_groups(counts * means)
+    variance = of_groups(spreads + counts * (means - mean) ** 2)
+    return mean, 1 / np.sqrt(variance + eps)
 
 
 @jit
@@ -104,7 +102,7 @@ def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> 
     mean, factor = np.empty((2, N, C))
     counts = np.array([some.stop - some.start for some in blocks])
     for n in range(N):
-        _join(counts, means[n], spreads[n], groups, eps, mean[n], factor[n])
+        mean[n], factor[n] = _join(counts, means[n], spreads[n], groups, eps)
     factor, shift = factor * gamma, beta.astype(np.float64)
     each(
         lambda t: _normalise(

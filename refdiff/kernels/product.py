@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refdiff.kernels.block import WIDTH, lay, multiply
-from refdiff.kernels.jit import fixed, jit
+from refdiff.kernels.block import GROUP, accumulate
+from refdiff.kernels.jit import bias_or_zeros, fixed, jit
+from refdiff.kernels.lanes import LANES, fill, total
+from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.scratch import scratch
 from refdiff.op import Array
 from refdiff.workers import each, parts
@@ -19,7 +21,6 @@ TILES = 8  # that threads have to share, at least,
 LEAST = 1 << 20  # if that leaves so many multiplications to each
 PANELS = 1 << 16  # numbers of panels that a tile lays down: they stay in the cache
 FEW = 8  # rows of a sample, below which it is not worth to lay the matrix down anew
-LANES = 64
 
 
 def linear(x: Array, w: Array, b: Array | None) -> Array:
@@ -31,7 +32,7 @@ def linear(x: Array, w: Array, b: Array | None) -> Array:
     single = x.dtype == w.dtype == np.float32
     if single:
         rows, out = samples.reshape(-1, I), target.reshape(-1, O)
-        w, bias = fixed(w), fixed(np.zeros(O, np.float32) if b is None else b)
+        w, bias = fixed(w), bias_or_zeros(b, O)
         if samples.shape[1] < FEW:
             outs = parts(O, max(LEAST // (rows.size + 1), 1))
             each(lambda some: dots(rows, w[some], bias[some], out[:, some]), outs)
@@ -57,18 +58,11 @@ def by_columns(x: Array, w: Array, b: Array, y: Array) -> None:
     def work(outs: slice) -> None:
         count = -(-(outs.stop - outs.start) // WIDTH)
         panels = scratch("panels of a tile", (count, I, WIDTH), np.float32)
-        _columns(x, w[outs], panels, b[outs], y, outs.start)
+        _lay(w[outs], panels, 0, count)
+        for some in parts(len(x), ROWS):
+            _multiply(x[some], panels, b[outs], y[some], outs.start)
 
     each(work, parts(O, share))
-
-
-@jit
-def _columns(x: Array, w: Array, panels: Array, b: Array, y: Array, column: int) -> None:
-    """Columns `column` and on. x [R,I], w [O,I], panels [P,I,W], b [O], y [R,*]"""
-    for panel in range(len(panels)):
-        lay(w[panel * WIDTH : (panel + 1) * WIDTH], panels[panel])
-    for row in range(0, len(x), ROWS):
-        multiply(x[row : row + ROWS], panels, b, y[row : row + ROWS], column)
 
 
 def ready(w: Array, b: Array | None, single: bool) -> Callable[[Array, slice, Array], None]:
@@ -78,8 +72,10 @@ def ready(w: Array, b: Array | None, single: bool) -> Callable[[Array, slice, Ar
     matrix is made ready meanwhile.
     """
     if single:
-        panels, bias = laid(fixed(w)), fixed(np.zeros(len(w), np.float32) if b is None else b)
-        return lambda x, outs, y: _tile(x, panels, bias[outs], y, outs.start)
+        panels, bias = laid(fixed(w)), bias_or_zeros(b, len(w))
+        return lambda x, outs, y: _multiply(
+            x, panels[outs.start // WIDTH :], bias[outs], y, outs.start
+        )
 
     def by_blas(x: Array, outs: slice, y: Array) -> None:
         np.matmul(x, w[outs].T, out=y[:, outs])
@@ -113,9 +109,16 @@ def _lay(w: Array, panels: Array, first: int, last: int) -> None:
 
 
 @jit
-def _tile(x: Array, panels: Array, bias: Array, y: Array, column: int) -> None:
-    """Columns `column` and on. x [T,K], panels [P,K,W], bias [O], y [T,*]"""
-    multiply(x, panels[column // WIDTH :], bias, y, column)
+def _multiply(x: Array, panels: Array, bias: Array, y: Array, column: int) -> None:
+    """Columns `column` and on of y <- x w + bias. x [T,K], panels [P,K,W], bias [O], y [T,*]"""
+    for start in range(0, len(bias), GROUP):
+        added = bias[start : start + GROUP]
+        columns = y[:, column + start : column + start + len(added)]
+        accumulate(x, panels[start // WIDTH :], columns, True)
+        for t in range(len(columns)):
+            row = columns[t]
+            for o in range(len(row)):
+                row[o] += added[o]
 
 
 @jit
@@ -128,10 +131,11 @@ def dots(x: Array, w: Array, b: Array, y: Array) -> None:
         factors = w[o]
         for r in range(R):
             row = x[r]
-            sums[:] = 0
+            fill(sums, np.float32(0))
             for i in range(0, whole, LANES):
+                some, times = row[i : i + LANES], factors[i : i + LANES]
                 for lane in range(LANES):
-                    sums[lane] += row[i + lane] * factors[i + lane]
+                    sums[lane] += some[lane] * times[lane]
             for i in range(whole, I):
                 sums[i - whole] += row[i] * factors[i]
-            y[r, o] = sums.sum() + b[o]
+            y[r, o] = total(sums) + b[o]

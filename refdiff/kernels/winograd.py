@@ -1,31 +1,21 @@
 """3x3 convolution by Winograd's minimal filtering: 36 products for 16 pixels, where 144 are plain.
 
-    y = Aᵀ [(G g Gᵀ) * (Bᵀ d B)] A     (Lavin & Gray 2016, arXiv 1509.09308, eq. 8)
+    y = Aᵀ [(G g Gᵀ) * (Bᵀ d B)] A     (points.py says what they are)
 
-d is a tile of 6x6 pixels, g a filter, y the 4x4 pixels that come of them. G and B evaluate the
-polynomials behind them at 0, ±a, ±b and infinity (Toom 1963): B's rows are the coefficients of
-x (x^2 - a^2) (x^2 - b^2) without one of its factors, G's the powers of a point over that product's
-derivative there. a = 2/3 and b = 3/2 make a b = 1, and round about half as much in float32 as the
-customary 1 and 2 (tests/ops/test_winograd.py).
+Each of a tile's 36 numbers is multiplied by its own matrix of filters.
 """
-
-from typing import Any
 
 import numpy as np
 
-from refdiff.kernels.block import WIDTH, accumulate
-from refdiff.kernels.jit import fixed, inlined, jit
+from refdiff.kernels.block import accumulate
+from refdiff.kernels.jit import bias_or_zeros, fixed, jit
+from refdiff.kernels.lanes import copy
+from refdiff.kernels.panels import WIDTH
+from refdiff.kernels.points import TILE, evaluated, filtered, interpolated
 from refdiff.kernels.scratch import scratch
 from refdiff.op import Array, current_engine
 from refdiff.workers import each, parts
 
-A, B = np.float32(2 / 3), np.float32(3 / 2)
-A2, B2, SUM = np.float32(4 / 9), np.float32(9 / 4), np.float32(4 / 9 + 9 / 4)
-A3, B3 = np.float32(8 / 27), np.float32(27 / 8)
-OVER_A, OVER_B = (np.float32(1 / (2 * p * (p - q))) for p, q in ((4 / 9, 9 / 4), (9 / 4, 4 / 9)))
-ZERO = np.float32(0)
-
-TILE = 4  # pixels of a side
 POINTS = 36
 LANES = 64  # channels that are transformed together
 FILTERS = 8  # input channels whose filters are transformed together
@@ -33,46 +23,6 @@ LEAST = 4  # tiles of a sample, from which it pays
 MANY = 64  # tiles of a product, from which it is worth to have all filters ready
 FEW = 8  # tiles that are transformed by one thread
 INNER = 96  # channels of filters that are made ready at a time, where tiles are few
-
-
-@inlined
-def evaluated(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any) -> tuple[Any, ...]:
-    """Bᵀ d"""
-    even_a, odd_a = d4 - B2 * d2, A * (d3 - B2 * d1)
-    even_b, odd_b = d4 - A2 * d2, B * (d3 - A2 * d1)
-    first, last = d4 - SUM * d2 + d0, d5 - SUM * d3 + d1
-    return first, even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, last
-
-
-@inlined
-def filtered(g0: Any, g1: Any, g2: Any) -> tuple[Any, ...]:
-    """G g"""
-    even_a, odd_a = OVER_A * (g0 + A2 * g2), OVER_A * (A * g1)
-    even_b, odd_b = OVER_B * (g0 + B2 * g2), OVER_B * (B * g1)
-    return g0, even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, g2
-
-
-@inlined
-def interpolated(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> tuple[Any, ...]:
-    """Aᵀ m"""
-    even_a, odd_a, even_b, odd_b = m1 + m2, m1 - m2, m3 + m4, m3 - m4
-    y0, y1 = m0 + even_a + even_b, A * odd_a + B * odd_b
-    return y0, y1, A2 * even_a + B2 * even_b, A3 * odd_a + B3 * odd_b + m5
-
-
-def factor(f: Any, n: int) -> Array:
-    """The matrix that a function of n numbers multiplies by, without signs."""
-    return np.abs(f.py_func(*np.eye(n)))
-
-
-FACTORS = factor(evaluated, 6), factor(filtered, 3), factor(interpolated, 6)  # |Bᵀ|, |G|, |Aᵀ|
-
-
-@inlined
-def copy(x: Array, y: Array) -> None:
-    """y <- x. x [n], y [n]"""
-    for i in range(len(y)):
-        y[i] = x[i]
 
 
 @jit
@@ -163,9 +113,9 @@ def by_parts(v: Array, w: Array, room: Array, m: Array) -> None:
 
 
 @jit
-def tiles_out(m: Array, b: Array, first: int, across: int, y: Array) -> None:
-    """Aᵀ m A and the bias. m [T,36,O], b [O], y [h,w,O]"""
-    h, w, O = y.shape  # noqa: E741
+def tiles_out(m: Array, b: Array, first: int, across: int, y: Array, channel: int) -> None:
+    """Aᵀ m A and the bias, to channels `channel` and on. m [T,36,P W], b [O], y [h,w,*]"""
+    (h, w), O = y.shape[:2], len(b)  # noqa: E741
     d = np.zeros((6, 6, LANES), np.float32)
     for t in range(len(m)):
         row, column = TILE * ((first + t) // across), TILE * ((first + t) % across)
@@ -186,7 +136,7 @@ def tiles_out(m: Array, b: Array, first: int, across: int, y: Array) -> None:
             bias = b[start:]
             for i in range(min(TILE, h - row)):
                 for j in range(min(TILE, w - column)):
-                    source, target = d[i, j], y[row + i, column + j, start:]
+                    source, target = d[i, j], y[row + i, column + j, channel + start :]
                     for o in range(n):
                         target[o] = source[o] + bias[o]
 
@@ -195,23 +145,6 @@ def pays(size: tuple[int, int]) -> bool:
     """Whether the products saved are worth the transforms."""
     tiles = -(-size[0] // TILE) * -(-size[1] // TILE)
     return tiles >= LEAST and not current_engine().plain
-
-
-def reach(x: Array, w: Array, size: tuple[int, int], corner: tuple[int, int]) -> Array:
-    """|Aᵀ| [(|G| |g| |Gᵀ|) * (|Bᵀ| |d| |B|)] |A|: what rounding is relative to.
-
-    x [N,C,H,W], w [O,C,3,3] -> [N,O,h,v]
-    """
-    sides = [TILE * -(-n // TILE) + 2 for n in size]
-    d = np.zeros((*x.shape[:2], *sides))
-    inside = d[..., corner[0] : corner[0] + x.shape[2], corner[1] : corner[1] + x.shape[3]]
-    inside[...] = abs(x)[..., : inside.shape[2], : inside.shape[3]]
-    tiles = np.lib.stride_tricks.sliding_window_view(d, (6, 6), (2, 3))[..., ::TILE, ::TILE, :, :]
-    bt, g, at = FACTORS
-    products = np.einsum("ochw,nctshw->notshw", g @ abs(w) @ g.T, bt @ tiles @ bt.T)
-    y = at @ products @ at.T
-    y = y.swapaxes(3, 4).reshape(len(x), len(w), sides[0] - 2, sides[1] - 2)
-    return y[..., : size[0], : size[1]]
 
 
 def convolve(
@@ -223,7 +156,7 @@ def convolve(
     """
     O, C = w.shape[:2]  # noqa: E741
     y = np.empty((len(x), *size, O), np.float32)
-    w, bias = fixed(w), fixed(np.zeros(O, np.float32) if b is None else b)
+    w, bias = fixed(w), bias_or_zeros(b, O)
     across = -(-size[1] // TILE)
     count = across * -(-size[0] // TILE)
     panels = parts(O, WIDTH)
@@ -238,7 +171,7 @@ def convolve(
             m = scratch("tiles out", (*shape, len(panels) * WIDTH), np.float32)
             tiles_in(x[n], tiles.start, across, *corner, v)
             products(v, u, m)
-            tiles_out(m, bias, tiles.start, across, y[n])
+            tiles_out(m, bias, tiles.start, across, y[n], 0)
 
         each(some_tiles, [(n, tiles) for n in range(len(x)) for tiles in parts(count, MANY)])
         return y
@@ -254,7 +187,7 @@ def convolve(
         m = scratch("tiles out", (len(x) * count, POINTS, WIDTH), np.float32)
         by_parts(v.reshape(-1, POINTS, C), w[outs], room, m)
         for n in range(len(x)):
-            tiles_out(m[n * count : (n + 1) * count], bias[outs], 0, across, y[n, ..., outs])
+            tiles_out(m[n * count : (n + 1) * count], bias[outs], 0, across, y[n], outs.start)
 
     each(some_filters, panels)
     return y

@@ -58,7 +58,7 @@ def _(
     """Columns of some pixels, then one matrix product of them; or Winograd's fewer products.
 
     Both faces sum the same C/g k l products and a bias in different orders (Higham 2002, §3.1).
-    What Winograd's way rounds is relative to what it adds up, the `reach` of kernels/winograd.py,
+    What Winograd's way rounds is relative to what it adds up, the `reach` of kernels/points.py,
     and is 0 where it is not taken.
     Bound: 2 * γ(w[0].size + 2) * conv2d(abs(x), abs(w), maybe(abs, b), **options)
         + γ(w.shape[1] + 40) * reach(x, w, **options)

@@ -52,14 +52,18 @@ def main(runs: int = 5) -> None:
             "`import refdiff`": [],
             "first picture, kernels compiled on the way": [],
             "next picture": [],
+            "`import diffusers` and its pipeline, no picture": [],
             "the same picture by diffusers on PyTorch": [],
         }
-        imported, first, following, other = times.values()
+        imported, first, following, started, other = times.values()
         for i in range(runs):
             cache = str(Path(folder) / f"cache{i}")
             imported.append(seconds([python, "-c", "import refdiff"]))
             first.append(seconds(make, REFDIFF_CACHE_DIR=cache))
             following.append(seconds(make, REFDIFF_CACHE_DIR=cache))
+            started.append(
+                seconds([python, "-c", "import diffusers; diffusers.StableDiffusionPipeline"])
+            )
             other.append(seconds(peer))
             gap = np.asarray(Image.open(ours), int) - np.asarray(Image.open(theirs), int)
             if np.abs(gap).max() > 1:

@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from refdiff.kernels import jit
+from refdiff.warmup import compiling_beside
+from refdiff.workers import threads
 
 COMPUTE = """
 import numpy as np, refdiff
@@ -68,3 +71,31 @@ def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     assert jit.folder() is not None
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     assert jit.folder.__wrapped__() is None
+
+
+def test_a_second_process_compiles_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It leaves on disk what this one has not compiled, and ends with the block."""
+    monkeypatch.setenv("REFDIFF_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(jit, "folder", jit.folder.__wrapped__)
+    place = jit.folder()
+    assert place is not None
+    with threads(2), compiling_beside():
+        end = time.monotonic() + 120
+        while time.monotonic() < end and not any(place.glob("winograd.tiles_in*.nbi")):
+            time.sleep(0.1)
+    assert any(place.glob("winograd.tiles_in*.nbi"))
+
+
+@pytest.mark.parametrize("why", ["one thread", "not empty", "no place"])
+def test_none_is_started_where_it_does_not_help(
+    why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*args: object, **options: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    monkeypatch.setattr(jit, "folder", lambda: None if why == "no place" else tmp_path)
+    if why == "not empty":
+        (tmp_path / "kernel.nbi").touch()
+    with threads(1 if why == "one thread" else 2), compiling_beside():
+        pass

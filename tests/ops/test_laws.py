@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import refdiff.kernels
 import refdiff.ops  # fills the registry
-from refdiff.kernels import winograd
+from refdiff.kernels import points, winograd
 from refdiff.op import REGISTRY, Op, engine
 from refdiff.ops.conv2d import output_size, sides
 from tests.ops.cases import DRAW, ORACLE, Case, cast
@@ -70,7 +70,7 @@ def reach(x: np.ndarray, w: np.ndarray, **options: Any) -> np.ndarray | float:
     if not plain or w.shape[2:] != (3, 3) or not winograd.pays(size):
         return 0.0
     top, _, left, _ = sides(options["padding"])
-    return winograd.reach(x, w, size, (top, left))
+    return points.reach(x, w, size, (top, left))
 
 
 def excess(op: Op[Any], case: Case, dtype: Any) -> float:

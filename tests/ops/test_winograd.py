@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refdiff.kernels import winograd
+from refdiff.kernels import points, winograd
 from refdiff.op import Array
 from tests.ops.cases import normal, size
 
@@ -29,7 +29,7 @@ EXACT = {  # the constants of float32 as the fractions that they stand for
 
 def test_the_constants_are_float32s_nearest() -> None:
     for name, exact in EXACT.items():
-        assert getattr(winograd, name) == np.float32(float(exact)), name
+        assert getattr(points, name) == np.float32(float(exact)), name
 
 
 @given(st.lists(st.fractions(max_denominator=50), min_size=9, max_size=9))
@@ -38,9 +38,9 @@ def test_one_row_is_the_sum_of_three_products(numbers: list[Fraction]) -> None:
     d, g = numbers[:6], numbers[6:]
     with pytest.MonkeyPatch.context() as patch:
         for name, exact in EXACT.items():
-            patch.setattr(winograd, name, exact)
-        points = winograd.evaluated.py_func(*d), winograd.filtered.py_func(*g)
-        y = winograd.interpolated.py_func(*(a * b for a, b in zip(*points, strict=True)))
+            patch.setattr(points, name, exact)
+        both = points.evaluated.py_func(*d), points.filtered.py_func(*g)
+        y = points.interpolated.py_func(*(a * b for a, b in zip(*both, strict=True)))
     assert list(y) == [sum(d[i + k] * g[k] for k in range(3)) for i in range(4)]
 
 
@@ -64,7 +64,7 @@ def matrices(a: float, b: float) -> tuple[Array, Array, Array]:
 def test_the_points_round_less_than_the_customary() -> None:
     """The same sums in float32 with either: the mean square error beside that of float64."""
     ours = matrices(2 / 3, 3 / 2)
-    for known, made in zip(winograd.FACTORS, ours, strict=True):
+    for known, made in zip(points.FACTORS, ours, strict=True):
         np.testing.assert_allclose(known, abs(made), rtol=1e-6)
     rng = np.random.default_rng(0)
     d, g = normal(rng, 400, 64, 6, 6), normal(rng, 30, 64, 3, 3)
@@ -115,7 +115,7 @@ def test_within_its_bound(seed: int) -> None:
     right = by_torch(x, w, b, padding, np.float64)
     u = np.finfo(np.float32).eps / 2
     top, _, left, _ = padding
-    reach = winograd.reach(x, w, y.shape[2:], (top, left))
+    reach = points.reach(x, w, y.shape[2:], (top, left))
     allowed = (w.shape[1] + 40) * u * (reach + abs(right))
     assert (abs(y - right) <= allowed).all()
     y[0, 0, 0, 0] += 3 * allowed[0, 0, 0, 0] + 1e-30  # a bound that could not say no is none

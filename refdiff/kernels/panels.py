@@ -1,0 +1,87 @@
+"""Panels: some columns of a matrix side by side, laid down row by row for a block in registers.
+
+A panel has WIDTH columns, zeros behind the last that there is.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from refdiff.kernels.jit import native
+from refdiff.op import Array
+
+LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
+WIDTH = 2 * LANES  # columns of a panel
+NUMBERS: Any = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
+INDEX = types.int64
+INT, PLACE = ir.IntType(64), ir.IntType(32)
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
+
+
+def lay(rows: Array, panel: Array) -> None:
+    """Rows of the transposed second matrix as a panel of it. rows [O,K], O <= W, panel [K,W]"""
+    panel[:, : len(rows)], panel[:, len(rows) :] = rows.T, 0
+
+
+@overload(lay)
+def _laid(rows: Any, panel: Any) -> Callable[..., None]:
+    def lay(rows: Any, panel: Any) -> None:
+        panelled(rows.ctypes, rows.strides[0] // 4, rows.shape[0], rows.shape[1], panel.ctypes)
+
+    return lay
+
+
+@intrinsic
+def turn(typing: Any, rows: Any, at: Any, step: Any, panel: Any, to: Any) -> Any:
+    """panel[i, j] <- rows[j, i] for i, j below LANES, from and to a place on.
+
+    In registers: blocks off the diagonal change places, half as large each time.
+    """
+    signature = types.void(NUMBERS, INDEX, INDEX, NUMBERS, INDEX)
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows, at, step, panel, to = args
+
+        def vector(matrix: Any, offset: Any) -> Any:
+            return builder.bitcast(builder.gep(matrix, [offset]), VECTOR.as_pointer())
+
+        lines = [
+            builder.load(vector(rows, builder.add(at, builder.mul(step, INT(i)))), align=4)
+            for i in range(LANES)
+        ]
+        size = LANES // 2
+        while size:
+            mine = [lane if not lane & size else LANES + lane - size for lane in range(LANES)]
+            other = [lane + size if not lane & size else LANES + lane for lane in range(LANES)]
+            for i in range(LANES):
+                if not i & size:
+                    pair = lines[i], lines[i + size]
+                    lines[i], lines[i + size] = (
+                        builder.shuffle_vector(
+                            *pair, ir.Constant(ir.VectorType(PLACE, LANES), places)
+                        )
+                        for places in (mine, other)
+                    )
+            size //= 2
+        for i, line in enumerate(lines):
+            builder.store(line, vector(panel, builder.add(to, INT(i * WIDTH))), align=4)
+        return context.get_dummy_value()
+
+    return signature, code
+
+
+@native(NUMBERS, INDEX, INDEX, INDEX, NUMBERS)
+def panelled(rows: Any, step: int, O: int, K: int, panel: Any) -> None:  # noqa: E741
+    """What `lay` does, with rows as where they start and the step from one to the next."""
+    whole = K // LANES * LANES if O == WIDTH else 0
+    for k in range(0, whole, LANES):
+        for o in range(0, WIDTH, LANES):
+            turn(rows, o * step + k, step, panel, k * WIDTH + o)  # type: ignore[call-arg]
+    for k in range(whole, K):
+        for o in range(O):
+            panel[k * WIDTH + o] = rows[o * step + k]
+        for o in range(O, WIDTH):
+            panel[k * WIDTH + o] = 0
