@@ -6,6 +6,7 @@ from refdiff.diffusion import samplers
 from refdiff.diffusion.schedule import NoiseSchedule
 from refdiff.errors import CheckpointError, ConfigError, PromptError, RefdiffError, ShapeError
 from refdiff.loading import load
+from refdiff.memory import memory
 from refdiff.op import engine
 from refdiff.pipeline import Pipeline, Result
 from refdiff.recording import record
@@ -32,6 +33,7 @@ __all__ = [
     "compare",
     "engine",
     "load",
+    "memory",
     "noise",
     "ops",
     "read_sketches",

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from refdiff.arguments import Collect, Commands, add_command, add_threads, byte_count, option, size
 from refdiff.cli_verify import add_compare, add_vectors, add_verify
 from refdiff.errors import RefdiffError
+from refdiff.memory import KINDS
 from refdiff.version import __version__
 from refdiff.workers import threads
 
@@ -119,6 +120,7 @@ def add_generate(commands: Commands) -> None:
     add("--save-latents", metavar="FILE", help="also write the final latents: .npy, .safetensors")
     add("--engine", choices=("fast", "reference"), help="kernels or definitions (fast)")
     add("--dtype", choices=("float32", "float64"), help="of all arithmetic (float32)")
+    add("--memory", choices=KINDS, default="normal", help="small: little of it, for more time")
     add("--like", metavar="PNG", help="as this picture was made; options given here win")
 
 

@@ -13,12 +13,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from refdiff.memory import is_small
 from refdiff.nn.clip import CLIPTextConfig, TextStates, clip_text
 from refdiff.nn.unet import UNetConfig, unet
 from refdiff.nn.unet_unconditional import UnconditionalUNetConfig, unconditional_unet
 from refdiff.nn.vae import VAEConfig, decode, encode
-from refdiff.op import Array
+from refdiff.op import FAST, Array, around, current_engine
 from refdiff.params import Params, Weights
+from refdiff.strips import by_strips, made
 from refdiff.trace import Passenger
 from refdiff.workers import one_thread_of_blas
 
@@ -53,6 +55,10 @@ class Component(Generic[C]):
         scope = self._trace.within(self._scope) if self._trace is not None else nullcontext()
         with scope, one_thread_of_blas():
             yield Params(self.weights, np.dtype(dtype), trace=self._trace)
+
+    def rest(self) -> None:
+        """Give back memory that is not needed until the next call, and then read again."""
+        self.weights.release()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.config})"
@@ -103,8 +109,10 @@ class VAE(Component[VAEConfig]):
 
     def decode(self, z: Array) -> Array:
         """The picture of unscaled latents: z [N,Z,h,w] -> [N,3,H,W], about -1..1"""
-        with self._params(z.dtype) as p:
-            return decode(p, z, config=self.config)
+        lean = is_small() and self._trace is None and current_engine() == FAST
+        with self._params(z.dtype) as p, around(by_strips) if lean else nullcontext():
+            picture: Array = made(decode(p, z, config=self.config))
+            return picture
 
     def scale(self, z: Array) -> Array:
         """What the U-Net sees of latents z: (z - shift) * scaling. z [*] -> [*]"""

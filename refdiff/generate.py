@@ -14,6 +14,7 @@ from refdiff.checkpoints.folder import COMPONENTS
 from refdiff.checks import check_prompts
 from refdiff.errors import ConfigError
 from refdiff.loading import load
+from refdiff.memory import memory
 from refdiff.op import Array, engine
 from refdiff.pictures import read_settings, save_png
 from refdiff.pipeline import Pipeline
@@ -60,7 +61,12 @@ def generate(args: Namespace) -> Iterator[Path]:
     say_what_is_not_read(pipe, settings)
     chosen = args.engine or note.get("engine", "fast")
     beside = compiling_beside() if chosen == "fast" else contextlib.nullcontext()
-    with contextlib.closing(Progress(sys.stderr)) as bar, engine(chosen), beside:
+    with (
+        contextlib.closing(Progress(sys.stderr)) as bar,
+        engine(chosen),
+        memory(args.memory),
+        beside,
+    ):
         result = pipe(**settings, latents=start, progress=bar)
     made = {**result.settings, "weights": weights}
     if start is not None:

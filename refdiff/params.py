@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 
+from refdiff.memory import is_small
 from refdiff.op import Array
 from refdiff.trace import Passenger
 
@@ -37,11 +38,18 @@ class Weights:
     def read(self, name: str, dtype: np.dtype[Any]) -> Array:
         """The tensor `name` in `dtype`: the file's own memory where that is its dtype already."""
         key = (name, dtype.str)
-        if not self.keeps:
+        if is_small():
+            self.release()
+        if not self.keeps or is_small():
             return widened(self.source[name], dtype)
         if key not in self._widened:
             self._widened[key] = widened(self.source[name], dtype)
         return self._widened[key]
+
+    def release(self) -> None:
+        """Give back what files in memory are mapped, if they will be read again anyway."""
+        if (not self.keeps or is_small()) and hasattr(self.source, "release"):
+            self.source.release()
 
     @cached_property
     def passing(self) -> "Weights":

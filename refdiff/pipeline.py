@@ -120,8 +120,10 @@ class Pipeline:
                 x = final
                 if progress is not None:
                     progress(done, len(plan))
+            self.unet.rest()
             z = self._tap("z", self.vae.unscale(x))
             picture = self._tap("picture", self.vae.decode(z))
+            self.vae.rest()
         return Result(to_images(picture), x, {**settings, "engine": str(used)})
 
     def denoise(
@@ -184,6 +186,7 @@ class Pipeline:
         check_prompts(texts)
         ids = self._tap("tokens", np.array(self.tokenizer(texts)))
         states = [self.text_encoder(row, dtype).last_hidden_state for row in ids[::-1]]
+        self.text_encoder.rest()
         return self._tap("text_states", np.concatenate(states[::-1]))
 
     def choose(

@@ -55,6 +55,9 @@ class TensorInfo(NamedTuple):
     begin: int
 
 
+Header = tuple[dict[str, str], dict[str, TensorInfo]]  # metadata, and every tensor by name
+
+
 class SafeTensors(Mapping[str, NDArray[np.generic]]):
     """The tensors of one file by name: views that are read from disk when they are used.
 
@@ -62,17 +65,10 @@ class SafeTensors(Mapping[str, NDArray[np.generic]]):
     valid as long as they live; nobody may shorten the file under them.
     """
 
-    def __init__(
-        self,
-        path: str,
-        data: mmap.mmap,
-        metadata: Mapping[str, str],
-        infos: Mapping[str, TensorInfo],
-    ) -> None:
+    def __init__(self, path: str, data: mmap.mmap, header: Header) -> None:
         self.path = path
-        self.metadata = metadata
         self._data = data
-        self._infos = infos
+        self.metadata, self._infos = header
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         """The tensor: a view of the file, or for BF16 a float32 copy with the same values."""
@@ -96,9 +92,13 @@ class SafeTensors(Mapping[str, NDArray[np.generic]]):
     def copied(self, name: str) -> NDArray[np.generic]:
         """The tensor as an array of its own, with nothing of the file left in memory."""
         array = np.array(self[name])
+        self.release()
+        return array
+
+    def release(self) -> None:
+        """Give the pages in memory back; arrays stay valid, and are read again when used."""
         if hasattr(self._data, "madvise"):  # not on every system
             self._data.madvise(mmap.MADV_DONTNEED)
-        return array
 
     def info(self, name: str) -> TensorInfo:
         """The tensor's type in the file, shape and place, without a look at its data."""
@@ -149,19 +149,16 @@ def read(path: str | os.PathLike[str]) -> SafeTensors:
             f"most {min(size - 8, LONGEST_HEADER)}; it is no safetensors file, or it is cut off."
         )
     try:
-        header = parse_json(data[8 : 8 + length])
-        metadata, infos = _check_header(header, 8 + length, size)
+        header = _check_header(parse_json(data[8 : 8 + length]), 8 + length, size)
     except ValueError as error:
         raise CheckpointError(
             f"{path}: the header, which starts at byte 8, {error}; "
             "the file is damaged or no safetensors file: fetch or write it anew."
         ) from error
-    return SafeTensors(path, data, metadata, infos)
+    return SafeTensors(path, data, header)
 
 
-def _check_header(
-    header: object, start: int, size: int
-) -> tuple[dict[str, str], dict[str, TensorInfo]]:
+def _check_header(header: object, start: int, size: int) -> Header:
     """The metadata and the tensors in the order of their data; ValueError says what is wrong."""
     if not isinstance(header, dict):
         raise ValueError(f"holds {show(header)}, not a JSON object")

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from refdiff import op
 from refdiff.errors import ConfigError
 from refdiff.loading import load
-from refdiff.op import engine
 from refdiff.workers import thread_count
 
 
@@ -38,16 +38,13 @@ def warm_up(args: Namespace) -> Iterator[str]:
 
 
 @contextmanager
-def compiling_beside() -> Iterator[None]:
+def compiling_beside(engine: str = "fast") -> Iterator[None]:
     """Where nothing is compiled yet, a second process begins with what a picture takes last.
 
     Each reads what the other has kept by the time it needs it; one thread compiles at a time in a
     process, so that two finish sooner.
     """
-    from refdiff.kernels.jit import folder
-
-    place = folder()
-    if place is None or any(place.iterdir()) or thread_count() < 2 or not sys.executable:
+    if engine != "fast" or not nothing_compiled() or thread_count() < 2 or not sys.executable:
         yield
         return
     code = "from refdiff.warmup import decode; decode()"
@@ -60,8 +57,16 @@ def compiling_beside() -> Iterator[None]:
         helper.wait()
 
 
+def nothing_compiled() -> bool:
+    """Whether machine code is kept somewhere, and none is there."""
+    from refdiff.kernels.jit import folder
+
+    place = folder()
+    return place is not None and not any(place.iterdir())
+
+
 def decode() -> None:
     """Decode latents of nothing."""
     vae = load().vae
-    with engine("fast"):
+    with op.engine("fast"):
         vae.decode(np.zeros((1, vae.config.latent_channels, 32, 32), np.float32))

@@ -69,6 +69,7 @@ def _check_finite(name: str, source: Source) -> None:
                 f"{file.path}: tensor {name} holds {value} at {place}; the file is damaged, or "
                 "its training or conversion overflowed: fetch another."
             )
+    file.release()
 
 
 def _some(names: Sequence[str]) -> str:

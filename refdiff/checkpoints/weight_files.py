@@ -42,6 +42,11 @@ class WeightFiles(Mapping[str, NDArray[np.generic]]):
         source = self.sources[name]
         return source.file[source.name].reshape(source.shape)
 
+    def release(self) -> None:
+        """Give the pages in memory back; tensors stay valid, and are read again when used."""
+        for file in {id(source.file): source.file for source in self.sources.values()}.values():
+            file.release()
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every tensor's shape by name, without a look at its data."""

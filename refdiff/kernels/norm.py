@@ -51,25 +51,6 @@ def _moments(x: Array, mean: Array, spread: Array) -> None:
             spread[k] += (np.float64(row[k]) - mean[k]) ** 2
 
 
-def _join(
-    counts: Array, means: Array, spreads: Array, groups: int, eps: float
-) -> tuple[Array, Array]:
-    """Each channel's mean and 1 / sqrt(variance + eps) of its group, from blocks and channels.
-
-    Chan, Golub & LeVeque 1983 (eq. 2.1). counts [B], means, spreads [B,C] -> [C], [C]
-    """
-    c = means.shape[1] // groups
-    size = counts.sum() * c
-
-    def of_groups(x: Array) -> Array:
-        return x.sum(0).reshape(groups, c).sum(1).repeat(c) / size
-
-    counts = counts[:, None]
-    mean = of_groups(counts * means)
-    variance = of_groups(spreads + counts * (means - mean) ** 2)
-    return mean, 1 / np.sqrt(variance + eps)
-
-
 @jit
 def _normalise(x: Array, mean: Array, factor: Array, shift: Array, y: Array) -> None:
     """y = (x - mean) factor + shift, channel by channel. x, y [P,C], the others [C] in float64"""
@@ -91,26 +72,59 @@ def _normalise_rows(x: Array, y: Array, gamma: Array, beta: Array, eps: float) -
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> Array:
     """x [N,C,*] -> [N,C,*]"""
-    pixels = by_pixel(x)
-    y, (N, C), P = np.empty_like(pixels), x.shape[:2], math.prod(x.shape[2:])
-    source, target = pixels.reshape(N, P, C), y.reshape(N, P, C)
-    blocks = parts(P, max(TILE // C, 1))
-    tiles = [(n, i) for n in range(N) for i in range(len(blocks))]
-    means, spreads = np.empty((2, N, len(blocks), C))
-    each(lambda t: _moments(source[t[0], blocks[t[1]]], means[t], spreads[t]), tiles)
+    mean, scale = joined(*moments_of_blocks(x), groups, eps)
+    return normalised(x, mean, scale * gamma, beta)
 
-    mean, factor = np.empty((2, N, C))
-    counts = np.array([some.stop - some.start for some in blocks])
-    for n in range(N):
-        mean[n], factor[n] = _join(counts, means[n], spreads[n], groups, eps)
-    factor, shift = factor * gamma, beta.astype(np.float64)
+
+def moments_of_blocks(x: Array) -> tuple[Array, Array, Array]:
+    """Of blocks of pixels: how many, each channel's mean, and its sum of squares around that.
+
+    x [N,C,*] -> counts [B,1], means [N,B,C], spreads [N,B,C]
+    """
+    pixels, blocks = flat(x)
+    means, spreads = np.empty((2, len(x), len(blocks), x.shape[1]))
     each(
-        lambda t: _normalise(
-            source[t[0], blocks[t[1]]], mean[t[0]], factor[t[0]], shift, target[t[0], blocks[t[1]]]
-        ),
-        tiles,
+        lambda t: _moments(pixels[t[0], blocks[t[1]]], means[t], spreads[t]),
+        [(n, i) for n in range(len(x)) for i in range(len(blocks))],
     )
-    return by_channel(y)
+    return np.array([[some.stop - some.start] for some in blocks]), means, spreads
+
+
+def joined(
+    counts: Array, means: Array, spreads: Array, groups: int, eps: float
+) -> tuple[Array, Array]:
+    """Each channel's mean and 1 / sqrt(variance + eps) of its group, from blocks and channels.
+
+    Chan, Golub & LeVeque 1983 (eq. 2.1).
+    counts [B,1], means [N,B,C], spreads [N,B,C] -> [N,C], [N,C]
+    """
+    N, _, C = means.shape
+    size = counts.sum() * (C // groups)
+
+    def of_groups(x: Array) -> Array:
+        return x.sum(1).reshape(N, groups, -1).sum(2).repeat(C // groups, 1) / size
+
+    mean = of_groups(counts * means)
+    variance = of_groups(spreads + counts * (means - mean[:, None]) ** 2)
+    return mean, 1 / np.sqrt(variance + eps)
+
+
+def normalised(x: Array, mean: Array, factor: Array, beta: Array) -> Array:
+    """(x - mean) factor + beta. x [N,C,*], mean, factor [N,C], beta [C] -> [N,C,*]"""
+    pixels, blocks = flat(x)
+    y, shift = np.empty_like(pixels), beta.astype(np.float64)
+    each(
+        lambda t: _normalise(pixels[t], mean[t[0]], factor[t[0]], shift, y[t]),
+        [(n, some) for n in range(len(x)) for some in blocks],
+    )
+    return by_channel(y.reshape(len(x), *x.shape[2:], -1))
+
+
+def flat(x: Array) -> tuple[Array, list[slice]]:
+    """The pixels side by side, and blocks of them. x [N,C,*] -> [N,P,C]"""
+    N, C, *size = x.shape
+    pixels = by_pixel(x).reshape(N, math.prod(size), C)
+    return pixels, parts(pixels.shape[1], max(TILE // C, 1))
 
 
 def layer_norm(x: Array, gamma: Array, beta: Array, eps: float) -> Array:

@@ -1,4 +1,7 @@
-"""Room for what a tile needs while it is computed: each thread's own, used again and again."""
+"""Room for what a tile needs while it is computed: each thread's own, used again and again.
+
+Where memory is to be small it is given back at once.
+"""
 
 import math
 import threading
@@ -6,6 +9,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
+from refdiff.memory import is_small
 from refdiff.op import Array
 
 _own = threading.local()
@@ -13,6 +17,8 @@ _own = threading.local()
 
 def scratch(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An array of any content, valid until this thread asks for the same name again."""
+    if is_small():
+        return np.empty(shape, dtype)
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     held: Array | None = getattr(_own, name, None)
