@@ -30,6 +30,12 @@ examples:
   refdiff trace --model FOLDER/unet --inputs in.safetensors -o ref.safetensors
 """
 
+BENCH_EXAMPLES = """\
+examples:
+  refdiff bench
+  refdiff bench --model stable-diffusion-v1-5 --size 512x512 --top 30 --plot roofline.png
+"""
+
 SCHEDULE_EXAMPLES = """\
 examples:
   refdiff schedule
@@ -83,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     add_samplers(commands)
     add_schedule(commands)
     add_warmup(commands)
+    add_bench(commands)
     return top
 
 
@@ -100,6 +107,29 @@ def add_warmup(commands: Commands) -> None:
             "REFDIFF_CACHE_DIR, or refdiff in the user's cache.",
         )
     )
+
+
+def add_bench(commands: Commands) -> None:
+    """`refdiff bench`."""
+    from refdiff.bench import bench
+
+    command = add_command(
+        commands,
+        "bench",
+        bench,
+        help="show where the time of a picture goes",
+        description="Run a step of the U-Net for both halves of guidance, and the decoder, and "
+        "list every op: how it is computed, how long it takes, what the machine would allow.",
+        examples=BENCH_EXAMPLES,
+    )
+    add = command.add_argument
+    add("--model", metavar="PATH", help="a diffusers folder (the weights that refdiff ships)")
+    add("--size", type=size, metavar="WxH", help="in pixels (what the model was trained for)")
+    add("--engine", choices=("fast", "reference"), default="fast", help="(%(default)s)")
+    add("--top", type=int, metavar="N", default=12, help="lines of a table (%(default)s)")
+    add("--plot", metavar="PNG", help="also draw the roofline")
+    add("--json", action="store_true", help="all numbers, for a machine")
+    add_threads(command)
 
 
 def add_generate(commands: Commands) -> None:
@@ -121,6 +151,7 @@ def add_generate(commands: Commands) -> None:
     add("--engine", choices=("fast", "reference"), help="kernels or definitions (fast)")
     add("--dtype", choices=("float32", "float64"), help="of all arithmetic (float32)")
     add("--memory", choices=KINDS, default="normal", help="small: little of it, for more time")
+    add("--explain-engine", action="store_true", help="say on stderr how each op was computed")
     add("--like", metavar="PNG", help="as this picture was made; options given here win")
 
 

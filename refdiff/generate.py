@@ -13,6 +13,7 @@ from refdiff.atomic import check_writable
 from refdiff.checkpoints.folder import COMPONENTS
 from refdiff.checks import check_prompts
 from refdiff.errors import ConfigError
+from refdiff.ledger import Ledger, explained, ledger
 from refdiff.loading import load
 from refdiff.memory import memory
 from refdiff.op import Array, engine
@@ -61,13 +62,17 @@ def generate(args: Namespace) -> Iterator[Path]:
     say_what_is_not_read(pipe, settings)
     chosen = args.engine or note.get("engine", "fast")
     beside = compiling_beside() if chosen == "fast" else contextlib.nullcontext()
+    nothing: Ledger = {}
     with (
         contextlib.closing(Progress(sys.stderr)) as bar,
         engine(chosen),
         memory(args.memory),
         beside,
+        ledger() if args.explain_engine else contextlib.nullcontext(nothing) as taken,
     ):
         result = pipe(**settings, latents=start, progress=bar)
+    for line in explained(taken):
+        print(line, file=sys.stderr)
     made = {**result.settings, "weights": weights}
     if start is not None:
         made["latents"] = latents.to_text(start)

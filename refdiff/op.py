@@ -119,6 +119,7 @@ class Op(Generic[P]):
         self.definition = definition
         self.pullback: Callable[..., Any] | None = None
         self.fast: Callable[P, Array] | None = None
+        self.ways: Callable[P, str] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         call: Callable[..., Array] = self._compute
@@ -146,6 +147,17 @@ class Op(Generic[P]):
         """Bind the fast face; its docstring's `Bound:` line is checked by the tests."""
         self.fast = fast
         return fast
+
+    def choice(self, ways: Callable[P, str]) -> Callable[P, str]:
+        """Bind what says in words which of its ways the kernel takes for such arguments."""
+        self.ways = ways
+        return ways
+
+    def explain(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """How the current engine would compute this, in words."""
+        if self._face(current_engine(), (*args, *kwargs.values())) is self.definition:
+            return "definition"
+        return self.ways(*args, **kwargs) if self.ways else "kernel"
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from refdiff.diffusion import samplers
 from refdiff.diffusion.types import Dialect
 from refdiff.loading import scheduler_config, shipped
 from refdiff.plots import Line, Panel, plot
+from refdiff.tables import table
 
 STEPS = 20  # that a sampler's calls are counted over
 COLUMNS = ("t", "beta", "alpha_bar", "snr", "sigma")
@@ -109,17 +110,6 @@ def cells(rows: Mapping[str, NDArray[np.float64]]) -> list[Sequence[str]]:
     columns = [[_text(v) for v in rows[name]] for name in COLUMNS]
     numbered = zip(map(str, range(len(columns[0]))), *columns, strict=True)
     return [("i", *COLUMNS), *numbered]
-
-
-def table(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> Iterator[str]:
-    """Rows of text in columns of equal width, those of `left` aligned to the left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        fitted = (
-            cell.ljust(width) if k in left else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        yield "  ".join(fitted).rstrip()
 
 
 def difference(a: Told, b: Told) -> str:

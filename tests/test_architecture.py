@@ -43,6 +43,8 @@ ROOMS: dict[str, set[str]] = {
     "pictures": {"op", "atomic"},
     "latents": {"op", "atomic", "safetensors"},
     "plots": set(),
+    "tables": set(),
+    "ledger": {"op", "tables"},
     "draws": {"op", "noise", "diffusion"},
     "pipeline": {"op", "draws", "trace", "components", "diffusion", "noise", "text", "pictures"}
     | {"checks"},
@@ -57,12 +59,14 @@ ROOMS: dict[str, set[str]] = {
     "arguments": {"strict_json"},
     "warmup": {"op", "kernels", "loading", "workers"},
     "generate": {"op", "atomic", "checkpoints", "loading", "pipeline", "pictures", "latents"}
-    | {"checks", "memory", "progress", "warmup"},
+    | {"checks", "ledger", "memory", "progress", "warmup"},
     "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading", "manifest"}
     | {"pipeline", "latents", "progress", "trace", "tracefile", "tracing", "verify"},
-    "show": {"atomic", "diffusion", "loading", "plots"},
+    "show": {"atomic", "diffusion", "loading", "plots", "tables"},
+    "bench": {"op", "ops", "atomic", "ledger", "loading", "pipeline", "plots", "tables"},
     "cli_verify": {"arguments", "comparecommand", "kitcommand"},
     "cli": {
+        "bench",
         "generate",
         "memory",
         "show",

@@ -1,6 +1,6 @@
 """Convolution by columns and matrix products (im2col and GEMM), or by Winograd where that pays."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -22,21 +22,35 @@ class Window(NamedTuple):
     dilation: int = 1
 
 
+Way = Literal["Winograd F(4x4,3x3)", "pixels times filters", "columns times filters"]
+
+
+def way(x: Array, w: Array, window: Window, groups: int) -> Way:
+    """Which of the three is taken. x [N,C,H,W], w [O,C/g,k,l]"""
+    size, kernel = window.size, w.shape[2:]
+    plain = window.stride == window.dilation == groups == 1
+    if plain and kernel == (1, 1) and not any(window.corner) and size == x.shape[2:]:
+        return "pixels times filters"
+    single = x.dtype == w.dtype == np.float32
+    if plain and kernel == (3, 3) and single and winograd.pays(size):
+        return "Winograd F(4x4,3x3)"
+    return "columns times filters"
+
+
 def convolve(x: Array, w: Array, b: Array | None, window: Window, groups: int) -> Array:
     """x [N,C,H,W], w [O,C/g,k,l], b [O] -> [N,O,h,v]"""
-    pixels, (O, c, k, l) = by_pixel(x), w.shape  # noqa: E741
-    size = window.size
-    plain = window.stride == window.dilation == groups == 1
-    if plain and k == l == 1 and not any(window.corner) and size == x.shape[2:]:
-        y = linear(pixels.reshape(len(x), size[0] * size[1], c), w.reshape(O, c), b)
-    elif plain and k == l == 3 and x.dtype == w.dtype == np.float32 and winograd.pays(size):
-        y = winograd.convolve(pixels, w, b, size, window.corner)
-    else:
-        y = np.empty((len(x), size[0] * size[1], O), np.result_type(x, w))
-        for start in range(0, O, O // groups):
-            outs = slice(start, start + O // groups)
-            source = pixels[..., c * (start // (O // groups)) :][..., :c]
-            by_columns(source, w[outs], None if b is None else b[outs], window, y[..., outs])
+    pixels, (O, c, _, _), size = by_pixel(x), w.shape, window.size  # noqa: E741
+    match way(x, w, window, groups):
+        case "pixels times filters":
+            y = linear(pixels.reshape(len(x), size[0] * size[1], c), w.reshape(O, c), b)
+        case "Winograd F(4x4,3x3)":
+            y = winograd.convolve(pixels, w, b, size, window.corner)
+        case _:
+            y = np.empty((len(x), size[0] * size[1], O), np.result_type(x, w))
+            for start in range(0, O, O // groups):
+                outs = slice(start, start + O // groups)
+                source = pixels[..., c * (start // (O // groups)) :][..., :c]
+                by_columns(source, w[outs], None if b is None else b[outs], window, y[..., outs])
     return by_channel(y.reshape(len(x), *size, O))
 
 

@@ -5,6 +5,7 @@ one sample alone says what its tiles are.
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -23,30 +24,43 @@ PANELS = 1 << 16  # numbers of panels that a tile lays down: they stay in the ca
 FEW = 8  # rows of a sample, below which it is not worth to lay the matrix down anew
 
 
+Way = Literal["row by row", "some columns at a time", "all columns laid down", "BLAS by tiles"]
+
+
+def way(x: Array, w: Array) -> Way:
+    """How `linear` goes about it. x [*,I], w [O,I]"""
+    rows = x.shape[-2] if x.ndim > 2 else 1
+    if not x.dtype == w.dtype == np.float32:
+        return "BLAS by tiles"
+    if rows < FEW:
+        return "row by row"
+    return "some columns at a time" if x.size // x.shape[-1] < len(w) else "all columns laid down"
+
+
 def linear(x: Array, w: Array, b: Array | None) -> Array:
     """x [*,I], w [O,I] -> [*,O]; the last two axes are one sample, of fewer the last alone."""
     O, I = w.shape  # noqa: E741
     y = np.empty((*x.shape[:-1], O), np.result_type(x, w))
     samples = np.ascontiguousarray(x).reshape(-1, x.shape[-2] if x.ndim > 2 else 1, I)
     target = y.reshape(*samples.shape[:2], O)
-    single = x.dtype == w.dtype == np.float32
-    if single:
-        rows, out = samples.reshape(-1, I), target.reshape(-1, O)
-        w, bias = fixed(w), bias_or_zeros(b, O)
-        if samples.shape[1] < FEW:
-            outs = parts(O, max(LEAST // (rows.size + 1), 1))
+    rows, out, taken = samples.reshape(-1, I), target.reshape(-1, O), way(x, w)
+    match taken:
+        case "row by row":
+            outs, w, bias = (
+                parts(O, max(LEAST // (rows.size + 1), 1)),
+                fixed(w),
+                bias_or_zeros(b, O),
+            )
             each(lambda some: dots(rows, w[some], bias[some], out[:, some]), outs)
-            return y
-        if len(rows) < O:
-            by_columns(rows, w, bias, out)
-            return y
-    times = ready(w, b, single)
-
-    def work(tile: tuple[int, slice, slice]) -> None:
-        n, some, outs = tile
-        times(samples[n, some], outs, target[n, some])
-
-    each(work, [(n, *t) for n in range(len(samples)) for t in divided(samples.shape[1], O, I)])
+        case "some columns at a time":
+            by_columns(rows, fixed(w), bias_or_zeros(b, O), out)
+        case _:
+            times = ready(w, b, taken != "BLAS by tiles")
+            tiles = divided(samples.shape[1], O, I)
+            each(
+                lambda tile: times(samples[tile[0], tile[1]], tile[2], target[tile[0], tile[1]]),
+                [(n, *tile) for n in range(len(samples)) for tile in tiles],
+            )
     return y
 
 

@@ -61,6 +61,12 @@ def _(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
     return attend(q, k, v, mask)
 
 
+@attention.choice
+def _(q: Array, k: Array, v: Array, mask: Array | None = None) -> str:
+    single = q.dtype == k.dtype == v.dtype == np.float32
+    return "some keys at a time, running maxima" if single else "BLAS, some queries at a time"
+
+
 def check(q: Array, k: Array, v: Array) -> None:
     """Raises ShapeError where queries, keys and values do not fit."""
     fit = q.shape[-1] == k.shape[-1] and k.shape[-2] == v.shape[-2]

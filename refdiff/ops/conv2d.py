@@ -70,6 +70,24 @@ def _(
     return convolve(x, w, b, Window(size, stride, (top, left), dilation), groups)
 
 
+@conv2d.choice
+def _(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: Padding = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> str:
+    from refdiff.kernels.conv2d import Window, way
+
+    size = output_size(x.shape, w.shape, padding, stride, dilation, groups)
+    top, _, left, _ = sides(padding)
+    return way(x, w, Window(size, stride, (top, left), dilation), groups)
+
+
 def sides(padding: Padding) -> tuple[int, int, int, int]:
     """(top, bottom, left, right)"""
     return (padding,) * 4 if isinstance(padding, int) else padding
