@@ -7,7 +7,7 @@ import numpy as np
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.exponential import exp32, exp_from
 from refdiff.kernels.jit import inlined, jit
-from refdiff.kernels.lanes import LANES, fill, total
+from refdiff.kernels.lanes import LANES, LOWEST, fill, largest, total
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.scratch import scratch
 from refdiff.op import Array
@@ -16,7 +16,6 @@ from refdiff.workers import each, parts
 BLOCK = 1 << 18  # logits at a time, by BLAS
 QUERIES, KEYS = 96, 512  # of a block in float32: its logits, keys and values stay in the cache
 LEAST = 1 << 17  # numbers that a thread is to be asked for, at least
-LOWEST = np.float32(-np.inf)
 
 
 def attend(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
@@ -152,10 +151,10 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
             if len(mask):
                 for s in range(n):
                     row[s] += mask[t, first + s]
-            top = max_of(row, tops[t], lanes)
-            shift = top if top != LOWEST else np.float32(0)
+            highest = max_of(row, tops[t])
+            shift = highest if highest != LOWEST else np.float32(0)
             factor = exp32(tops[t] - shift)
-            tops[t] = top
+            tops[t] = highest
             totals[t] = totals[t] * factor + exponentials_of(row, shift, lanes)
             for i in range(sums.shape[1]):
                 sums[t, i] *= factor
@@ -164,34 +163,29 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
 
 
 @inlined
-def max_of(x: Array, least: np.float32, lanes: Array) -> np.float32:
-    """The largest of x [n] and `least`; nan where one is."""
-    fill(lanes, least)
+def max_of(x: Array, least: np.float32) -> Any:
+    """The largest of x [n] and `least`, among what is not nan."""
     whole = len(x) - len(x) % LANES
-    for s in range(0, whole, LANES):
-        some = x[s : s + LANES]
-        for lane in range(LANES):
-            lanes[lane] = np.maximum(some[lane], lanes[lane])
+    top = max(largest(x[:whole]), least)
     for s in range(whole, len(x)):
-        lanes[s - whole] = np.maximum(x[s], lanes[s - whole])
-    top = least
-    for lane in range(LANES):
-        top = np.maximum(top, lanes[lane])
+        if x[s] > top:
+            top = x[s]
     return top
 
 
 @inlined
-def exponentials_of(x: Array, top: np.float32, lanes: Array) -> Any:
-    """x <- exp(x - top), and their sum. x [n]"""
-    for s in range(len(x)):
-        x[s] = exp32(x[s] - top)
+def exponentials_of(x: Array, shift: np.float32, lanes: Array) -> Any:
+    """x <- exp(x - shift), and their sum. x [n]"""
     fill(lanes, np.float32(0))
     whole = len(x) - len(x) % LANES
     for s in range(0, whole, LANES):
         some = x[s : s + LANES]
         for lane in range(LANES):
+            some[lane] = exp32(some[lane] - shift)
+        for lane in range(LANES):
             lanes[lane] += some[lane]
     for s in range(whole, len(x)):
+        x[s] = exp32(x[s] - shift)
         lanes[s - whole] += x[s]
     return total(lanes)
 

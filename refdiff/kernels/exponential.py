@@ -5,7 +5,7 @@
 ln 2 is taken off in two parts, the first of which has so few bits that k times it is exact (Cody &
 Waite 1980, ch. 6). exp(r) = 1 + r + r^2 q(r) with q of degree 4, interpolated at Chebyshev's
 points, is off by at most 1.5 units of roundoff. Adding 1.5 x 2^23 rounds to a whole number and
-leaves it in the last bits, from where it is moved into the exponent.
+leaves it in the last bits, from where it is added to the exponent.
 """
 
 import numpy as np
@@ -18,8 +18,7 @@ PER_LN2 = np.float32(1 / np.log(2))
 LN2 = np.float32(0.693359375), np.float32(np.log(2) - 0.693359375)
 ROUND = np.float32(1.5 * 2**23)
 Q = tuple(map(np.float32, (0.5, 0.16666577, 0.04166646, 0.00836318, 0.00139336)))
-LEAST = np.float32(-87.33655)  # exp of less is no normal number, and becomes 0
-BIAS = np.int32(ROUND.view(np.int32) - 127)
+LEAST = np.float32(-87.33654)  # exp of less is no normal number, and becomes 0
 
 
 @inlined
@@ -29,9 +28,9 @@ def exp32(x: np.float32) -> np.float32:
     k = shifted - ROUND
     r = fma(k, -LN2[1], fma(k, -LN2[0], x))
     q = fma(fma(fma(fma(Q[4], r, Q[3]), r, Q[2]), r, Q[1]), r, Q[0])
-    power = np.int32(np.int32(shifted.view(np.int32) - BIAS) << np.int32(23))
-    y = (fma(q * r, r, r) + np.float32(1)) * power.view(np.float32)
-    return np.float32(0) if x < LEAST else y
+    y = np.float32(fma(q * r, r, r) + np.float32(1))
+    bits = np.int32(y.view(np.int32) + np.int32(shifted.view(np.int32) << np.int32(23)))
+    return np.float32(0) if x < LEAST else bits.view(np.float32)
 
 
 def exp_from(x: Array, top: Array) -> None:
