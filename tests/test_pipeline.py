@@ -186,6 +186,45 @@ def test_engines_agree_and_definitions_can_be_chosen(pipe: refdiff.Pipeline) -> 
     assert oracle.relative(fast.latents, slow.latents) <= 1e-4
 
 
+def apart(pipe: refdiff.Pipeline, prompt: str, steps: int) -> np.ndarray:
+    """Levels between the pictures of both engines, value by value."""
+    pictures = []
+    for name in ("fast", "reference"):
+        with refdiff.engine(name):
+            made = pipe(prompt, steps=steps, guidance=4.0, seed=7)
+        pictures.append(np.asarray(made.images[0], int))
+    return np.abs(pictures[0] - pictures[1])
+
+
+def test_engines_draw_the_same_picture(pipe: refdiff.Pipeline) -> None:
+    """Within one level of 255 in 99.9 % of the values."""
+    assert (apart(pipe, PROMPTS[0], steps=8) <= 1).mean() >= 0.999
+
+
+def unet_errors(
+    pipe: refdiff.Pipeline, theirs: diffusers.StableDiffusionPipeline, seed: int
+) -> tuple[float, float]:
+    """Root mean square errors of one call in float32, here and in PyTorch, from the float64."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(pipe.latent_shape(2, None), np.float32)
+    t, states = int(rng.integers(1000)), pipe.encode(["", PROMPTS[seed % len(PROMPTS)]])
+    right = pipe.unet(x.astype(np.float64), t, states)
+    with refdiff.engine("fast"):
+        ours = pipe.unet(x, t, states)
+    with torch.no_grad():
+        other = theirs.unet(torch.tensor(x), t, torch.tensor(states)).sample.numpy()
+    return tuple(float(np.sqrt(np.mean(np.square(y - right)))) for y in (ours, other))
+
+
+def test_the_networks_error_beside_that_of_torch(
+    pipe: refdiff.Pipeline, theirs: diffusers.StableDiffusionPipeline
+) -> None:
+    """The fast engine's whole U-Net, Winograd and all: at most 4 times PyTorch's float32 error."""
+    errors = np.array([unet_errors(pipe, theirs, seed) for seed in range(4)])
+    ours, other = np.sqrt(np.square(errors).mean(0))
+    assert ours <= 4 * other
+
+
 def test_guidance_one_is_the_conditional_model(pipe: refdiff.Pipeline) -> None:
     one, near = (pipe("a cat", steps=3, guidance=g, dtype="float64") for g in (1, 1 + 1e-12))
     assert oracle.relative(one.latents, near.latents) <= 1e-9

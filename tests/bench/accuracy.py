@@ -22,6 +22,7 @@ from tests.nn import oracle, test_networks
 from tests.ops.cases import DRAW, ORACLE
 
 DRAWS = 60  # random networks of each kind
+NETWORKS = 20  # calls of the shipped U-Net
 CASES = 200  # random cases of each operation
 
 
@@ -36,6 +37,23 @@ def pictures() -> Iterator[tuple[str, str]]:
         ]
         share = max(float((gap > 0).mean()) for gap in gaps)
         yield name, f"at most {max(g.max() for g in gaps)}/255, in at most {share:.4%} of values"
+
+
+def engines() -> Iterator[tuple[str, str]]:
+    """The fast engine's pictures beside the definitions', and one call of the U-Net."""
+    pipe, theirs = refdiff.load(), test_pipeline.load_theirs()
+    gaps = np.stack([test_pipeline.apart(pipe, p, steps=25) for p in test_pipeline.PROMPTS])
+    yield (
+        "pictures of both engines, 25 steps, five prompts",
+        f"at most {gaps.max()}/255; within 1/255 in {(gaps <= 1).mean():.4%} of values, equal in "
+        f"{(gaps == 0).mean():.4%}",
+    )
+    errors = np.array([test_pipeline.unet_errors(pipe, theirs, seed) for seed in range(NETWORKS)])
+    ours, other = np.sqrt(np.square(errors).mean(0))
+    yield (
+        f"error of the shipped U-Net's output in float32, {NETWORKS} calls, root mean square",
+        f"{ours:.1e} here, {other:.1e} in PyTorch: {ours / other:.2f} times",
+    )
 
 
 def operations() -> Iterator[tuple[str, str]]:
@@ -108,6 +126,8 @@ def page() -> str:
         "Differences are largest over largest value.",
         "## Pictures, float32, 25 steps, five prompts, from the seed",
         "| sampler | against diffusers |\n|---|---|\n" + rows(pictures()),
+        "## The fast engine",
+        "| | measured |\n|---|---|\n" + rows(engines()),
         f"## Networks, float64, {DRAWS} random configurations each",
         "| network | worst difference |\n|---|---|\n" + rows(networks()),
         f"## Operations, {CASES} random cases each",
