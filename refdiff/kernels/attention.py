@@ -138,7 +138,7 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
     q [T,d], keys [P,d,W], values [R,S,W], mask [T,S] or empty, sums [T,R W] -> [T]
     """
     T, S = len(q), values.shape[1]
-    logits = np.empty((T, min(KEYS, len(keys) * WIDTH)), np.float32)
+    logits = np.empty((T, -(-min(KEYS, S) // LANES) * LANES), np.float32)
     tops, totals = np.empty(T, np.float32), np.zeros(T, np.float32)
     lanes = np.empty(LANES, np.float32)
     fill(tops, LOWEST)
@@ -146,12 +146,14 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
         n = min(KEYS, S - first)
         panels = keys[first // WIDTH : -(-(first + n) // WIDTH)]
         accumulate(q, panels, logits[:, : len(panels) * WIDTH], True)
+        lanes_of_them = -(-n // LANES) * LANES
         for t in range(T):
-            row = logits[t, :n]
+            row = logits[t, :lanes_of_them]
+            fill(row[n:], LOWEST)
             if len(mask):
                 for s in range(n):
                     row[s] += mask[t, first + s]
-            highest = max_of(row, tops[t])
+            highest = max(largest(row), tops[t])
             shift = highest if highest != LOWEST else np.float32(0)
             factor = exp32(tops[t] - shift)
             tops[t] = highest
@@ -163,30 +165,15 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
 
 
 @inlined
-def max_of(x: Array, least: np.float32) -> Any:
-    """The largest of x [n] and `least`, among what is not nan."""
-    whole = len(x) - len(x) % LANES
-    top = max(largest(x[:whole]), least)
-    for s in range(whole, len(x)):
-        if x[s] > top:
-            top = x[s]
-    return top
-
-
-@inlined
 def exponentials_of(x: Array, shift: np.float32, lanes: Array) -> Any:
-    """x <- exp(x - shift), and their sum. x [n]"""
+    """x <- exp(x - shift), and their sum. x [n], n a multiple of LANES"""
     fill(lanes, np.float32(0))
-    whole = len(x) - len(x) % LANES
-    for s in range(0, whole, LANES):
+    for s in range(0, len(x), LANES):
         some = x[s : s + LANES]
         for lane in range(LANES):
             some[lane] = exp32(some[lane] - shift)
         for lane in range(LANES):
             lanes[lane] += some[lane]
-    for s in range(whole, len(x)):
-        x[s] = exp32(x[s] - shift)
-        lanes[s - whole] += x[s]
     return total(lanes)
 
 
