@@ -38,11 +38,12 @@ class Unmade:
 def by_strips(op: Op[Any], compute: Callable[..., Array], *args: Any, **options: Any) -> Any:
     """What stands around an op (`op.around`): its rule here, or the op on what is made."""
     rule = RULES.get(op.name)
-    picture = args[0]
-    if rule is not None and picture.ndim == 4:
+    if rule is not None and args[0].ndim == 4:
         unmade = rule(compute, *args, **options)
-        if unmade is not None:
-            return unmade if large(unmade.shape) and op.name != "add" else made(unmade)
+        if unmade is not None and large(unmade.shape) and op.name != "add":
+            return unmade
+        if unmade is not None and any(isinstance(a, Unmade) for a in args):
+            return made(unmade)
     return compute(*map(made, args), **options)
 
 
