@@ -85,12 +85,15 @@ def test_an_op_without_a_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(seed=SEEDS)
 @MANY
 def test_both_faces_stay_within(name: str, dtype: Any, seed: int) -> None:
+    """In plain sums, as verdicts ask for them; what Winograd does has a bound of its own."""
     profile = FLOAT32 if dtype == np.float32 else FLOAT64
     case = drawn(name, seed, profile)
     y = bounded(name, case, profile)
     op: Op[Any] = REGISTRY[name]
-    for face in filter(None, (op.definition, op.fast)):
-        assert y.excess(case.call(face, dtype)).count == 0, face
+    assert y.excess(case.call(op.definition, dtype)).count == 0
+    if op.fast:
+        with engine("fast", plain=True):
+            assert y.excess(case.call(op.fast, dtype)).count == 0
 
 
 @over_ops
