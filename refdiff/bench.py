@@ -26,8 +26,11 @@ SIDE, LENGTH, RUNS = 1536, 1 << 24, 5  # of what a machine's peaks are measured 
 def bench(args: Namespace) -> Iterator[str]:
     """One step of the U-Net for both halves of guidance, and the decoder: every op, by its time.
 
-    Raises ConfigError for what is no pipeline, ShapeError for a size that cannot be made.
+    Raises ConfigError for what is no pipeline or no number of lines, ShapeError for an impossible
+    size.
     """
+    if args.top < 1:
+        raise ConfigError(f"--top is {args.top}, expected the number of lines to show, 1 or more")
     if args.plot:
         check_writable(args.plot)
     pipe = load(args.model)

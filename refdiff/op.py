@@ -119,7 +119,7 @@ class Op(Generic[P]):
         self.definition = definition
         self.pullback: Callable[..., Any] | None = None
         self.fast: Callable[P, Array] | None = None
-        self.ways: Callable[P, str] | None = None
+        self.ways: Callable[..., str] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         call: Callable[..., Array] = self._compute
@@ -148,7 +148,7 @@ class Op(Generic[P]):
         self.fast = fast
         return fast
 
-    def choice(self, ways: Callable[P, str]) -> Callable[P, str]:
+    def choice(self, ways: Callable[..., str]) -> Callable[..., str]:
         """Bind what says in words which of its ways the kernel takes for such arguments."""
         self.ways = ways
         return ways

@@ -19,7 +19,7 @@ from refdiff.ops.conv2d import sides
 
 LARGE = 1 << 25  # numbers of a picture, from which it is not made
 STRIP = 1 << 21  # numbers of a strip, about
-TILE = 4  # rows that are computed together anyway
+TILE = 4  # rows of Winograd's tiles, which are computed together anyway
 Rows = Callable[[int, int], Array]
 
 

@@ -38,13 +38,13 @@ def warm_up(args: Namespace) -> Iterator[str]:
 
 
 @contextmanager
-def compiling_beside(engine: str = "fast") -> Iterator[None]:
+def compiling_beside() -> Iterator[None]:
     """Where nothing is compiled yet, a second process begins with what a picture takes last.
 
     Each reads what the other has kept by the time it needs it; one thread compiles at a time in a
     process, so that two finish sooner.
     """
-    if engine != "fast" or not nothing_compiled() or thread_count() < 2 or not sys.executable:
+    if not nothing_compiled() or thread_count() < 2 or not sys.executable:
         yield
         return
     code = "from refdiff.warmup import decode; decode()"

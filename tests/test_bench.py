@@ -110,6 +110,11 @@ def test_the_command_says_where_time_goes(
     assert all(line["seconds"] > 0 for part in told["parts"].values() for line in part)
 
 
+def test_no_lines_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--top", "0"]) == 2
+    assert "1 or more" in capsys.readouterr().err
+
+
 def test_a_component_is_no_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
     from refdiff.loading import shipped
 

@@ -1,6 +1,5 @@
 """Small memory: the same bits, with weights given back and no large picture held."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 import refdiff
 from refdiff import ConfigError, safetensors, strips
 from refdiff.cli import main
-from refdiff.kernels import norm
+from refdiff.kernels import norm, points
 from refdiff.loading import shipped
 from refdiff.nn.vae import VAEConfig, decode, param_shapes
 from refdiff.op import Array, around
@@ -71,7 +70,7 @@ def test_the_same_values_wherever_they_end(seed: int) -> None:
 
 
 def test_what_is_held_is_not_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a large picture no array is ever made but sums, and what is asked for is small."""
+    """A large convolution stays unmade and gives the rows that are asked for; a sum is made."""
     monkeypatch.setattr(strips, "LARGE", 1)
     monkeypatch.setattr(strips, "STRIP", 2048)
     rng = np.random.default_rng(0)
@@ -104,6 +103,10 @@ def test_the_command_line_takes_the_same_bits(
         argv = ["generate", "a cat", "--steps", "2", "--memory", kind, "-o", f"{kind}.png"]
         assert main(argv) == 0
     assert Path("small.png").read_bytes() == Path("normal.png").read_bytes()
+
+
+def test_strips_begin_where_tiles_do() -> None:
+    assert strips.TILE == points.TILE
 
 
 def test_another_kind_is_refused() -> None:
@@ -149,4 +152,3 @@ def test_shipped_weights_can_be_given_back() -> None:
     """What a component holds knows how."""
     unet = refdiff.load(shipped() / "unet")
     assert callable(unet.weights.source.release)
-    assert dataclasses.is_dataclass(unet.config)

@@ -1,6 +1,6 @@
 """Attention head by head in blocks of queries: two matrix products and a softmax in place."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,16 +13,24 @@ from refdiff.kernels.scratch import scratch
 from refdiff.op import Array
 from refdiff.workers import each, parts
 
+Way = Literal["some keys at a time, running maxima", "BLAS, some queries at a time"]
 BLOCK = 1 << 18  # logits at a time, by BLAS
 QUERIES, KEYS = 96, 512  # of a block in float32: its logits, keys and values stay in the cache
 LEAST = 1 << 17  # numbers that a thread is to be asked for, at least
+
+
+def way(q: Array, k: Array, v: Array) -> Way:
+    """Which of the two is taken."""
+    if q.dtype == k.dtype == v.dtype == np.float32:
+        return "some keys at a time, running maxima"
+    return "BLAS, some queries at a time"
 
 
 def attend(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     """q [*,L,d], k [*,S,d], v [*,S,e], mask broadcast to [*,L,S] -> [*,L,e]"""
     if mask is not None:
         mask = np.broadcast_to(mask, (*q.shape[:-1], k.shape[-2]))
-    if q.dtype == k.dtype == v.dtype == np.float32:
+    if way(q, k, v) == "some keys at a time, running maxima":
         y = in_float32(by_token(q), by_token(k), by_token(v), mask).swapaxes(1, 2)
         return y.reshape(*q.shape[:-1], v.shape[-1])
     y = np.empty((*q.shape[:-1], v.shape[-1]), np.result_type(q, k, v))

@@ -1,4 +1,4 @@
-"""Sums by lanes: several side by side, which vector units add at once, joined in one order."""
+"""Sums and maxima by lanes: several side by side, which vector units take at once."""
 
 from collections.abc import Callable
 from functools import reduce

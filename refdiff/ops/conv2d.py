@@ -3,10 +3,15 @@
 y[n,o,i,j] = b[o] + sum_{c,u,v} w[o,c,u,v] x[n,c, s i + d u - top, s j + d v - left]
 """
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from refdiff.errors import ShapeError
 from refdiff.op import Array, op
+
+if TYPE_CHECKING:
+    from refdiff.kernels.conv2d import Window
 
 Padding = int | tuple[int, int, int, int]
 Shape = tuple[int, ...]
@@ -63,29 +68,34 @@ def _(
     Bound: 2 * γ(w[0].size + 2) * conv2d(abs(x), abs(w), maybe(abs, b), **options)
         + γ(w.shape[1] + 40) * reach(x, w, **options)
     """
-    from refdiff.kernels.conv2d import Window, convolve
+    from refdiff.kernels.conv2d import convolve
 
-    size = output_size(x.shape, w.shape, padding, stride, dilation, groups)
-    top, _, left, _ = sides(padding)
-    return convolve(x, w, b, Window(size, stride, (top, left), dilation), groups)
+    options = {"stride": stride, "dilation": dilation, "groups": groups}
+    return convolve(x, w, b, *window(x, w, padding=padding, **options))
 
 
 @conv2d.choice
-def _(
+def _(x: Array, w: Array, b: Array | None = None, **options: Any) -> str:
+    from refdiff.kernels.conv2d import way
+
+    return way(x, w, *window(x, w, **options))
+
+
+def window(
     x: Array,
     w: Array,
-    b: Array | None = None,
     *,
     stride: int = 1,
     padding: Padding = 0,
     dilation: int = 1,
     groups: int = 1,
-) -> str:
-    from refdiff.kernels.conv2d import Window, way
+) -> tuple["Window", int]:
+    """Where the taps meet the picture, and the groups, as the kernel takes them."""
+    from refdiff.kernels.conv2d import Window
 
     size = output_size(x.shape, w.shape, padding, stride, dilation, groups)
     top, _, left, _ = sides(padding)
-    return way(x, w, Window(size, stride, (top, left), dilation), groups)
+    return Window(size, stride, (top, left), dilation), groups
 
 
 def sides(padding: Padding) -> tuple[int, int, int, int]:
