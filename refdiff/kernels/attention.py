@@ -15,6 +15,7 @@ from refdiff.workers import each, parts
 
 Way = Literal["some keys at a time, running maxima", "BLAS, some queries at a time"]
 BLOCK = 1 << 18  # logits at a time, by BLAS
+HALF = WIDTH // 2  # columns that values are rounded up to
 QUERIES, KEYS = 96, 512  # of a block in float32: its logits, keys and values stay in the cache
 LEAST = 1 << 17  # numbers that a thread is to be asked for, at least
 
@@ -124,7 +125,7 @@ def some_blocks(
         n, h = head // q.shape[2], head % q.shape[2]
         T = min(QUERIES, q.shape[1] - start)
         scaled = np.empty((T, q.shape[3]), np.float32)
-        sums = np.zeros((T, values.shape[2] * WIDTH), np.float32)
+        sums = np.zeros((T, -(-y.shape[3] // HALF) * HALF), np.float32)
         scale = np.float32(1 / np.sqrt(np.float64(q.shape[3])))
         for t in range(T):
             row, to = q[n, start + t, h], scaled[t]
@@ -143,17 +144,17 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
     """Some keys at a time, all sums scaled anew where a larger logit appears: the weights' total.
 
     Milakov & Gimelshein 2018 (arXiv 1805.02867, algorithm 3); Dao et al. 2022 (arXiv 2205.14135).
-    q [T,d], keys [P,d,W], values [R,S,W], mask [T,S] or empty, sums [T,R W] -> [T]
+    q [T,d], keys [P,d,W], values [R,S,W], mask [T,S] or empty, sums [T,e] or more -> [T]
     """
     T, S = len(q), values.shape[1]
     logits = np.empty((T, -(-min(KEYS, S) // LANES) * LANES), np.float32)
     tops, totals = np.empty(T, np.float32), np.zeros(T, np.float32)
-    lanes = np.empty(LANES, np.float32)
+    lanes, zeros = np.empty(LANES, np.float32), np.zeros(logits.shape[1], np.float32)
     fill(tops, LOWEST)
     for first in range(0, S, KEYS):
         n = min(KEYS, S - first)
         panels = keys[first // WIDTH : -(-(first + n) // WIDTH)]
-        accumulate(q, panels, logits[:, : len(panels) * WIDTH], True)
+        accumulate(q, panels, logits[:, : len(panels) * WIDTH], zeros)
         lanes_of_them = -(-n // LANES) * LANES
         for t in range(T):
             row = logits[t, :lanes_of_them]
@@ -168,7 +169,7 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
             totals[t] = totals[t] * factor + exponentials_of(row, shift, lanes)
             for i in range(sums.shape[1]):
                 sums[t, i] *= factor
-        accumulate(logits[:, :n], values[:, first : first + n], sums, False)
+        accumulate(logits[:, :n], values[:, first : first + n], sums, None)
     return totals
 
 

@@ -1,6 +1,7 @@
-"""Matrix products by blocks that stay in registers: 6 rows times two vectors, one sum an element.
+"""Matrix products by blocks that stay in registers: rows times two vectors, one sum an element.
 
-Twelve sums, and what they are made of, fill the sixteen registers of AVX2.
+Six rows' twelve sums, and what they are made of, fill the sixteen registers of AVX2; twelve rows'
+the thirty-two of AVX-512. Half as wide a block ends a product of few columns.
 
 Every element is one chain of fused multiply-adds in the order of the inner axis, however rows and
 columns are divided: so it has the same bits in every tile, thread and batch.
@@ -24,31 +25,49 @@ from refdiff.kernels.jit import inlined, native
 from refdiff.kernels.panels import INDEX, INT, LANES, NUMBERS, PLACE, VECTOR, WIDTH
 from refdiff.op import Array
 
-GROUP = 8 * WIDTH  # columns at a time: they stay in the second cache
-INNER = 384  # products at a time: a panel's rows of them stay in the first cache
+GROUP = 8  # panels at a time: they stay in the second cache
+INNER = 384  # products at a time: a panel's rows of them stay near the first cache
+ROWS = 12 if LANES == 16 else 6
+TOGETHER = 3  # rows that one register points to
+UNROLLED = 2  # products between two steps of it
 
 
-def accumulate(a: Array, b: Array, c: Array, fresh: bool) -> None:
-    """c += a b, or c <- a b where it is fresh. a [T,K], b [P,K,W], c [T,O], O <= P W
+def accumulate(a: Array, b: Array, c: Array, start: Array | None) -> None:
+    """c <- start + a b; c += a b where that is None.
 
-    Where c is not fresh its columns fill whole panels.
+    a [T,K], b [P,K,W], c [T,O], start [O] or more
     """
     right = b.swapaxes(0, 1).reshape(b.shape[1], -1)[:, : c.shape[1]]
-    c[...] = a @ right if fresh else c + a @ right
+    c[...] = (c if start is None else start[: c.shape[1]]) + a @ right
 
 
 @overload(accumulate)
-def _accumulated(a: Any, b: Any, c: Any, fresh: Any) -> Callable[..., None]:
-    def accumulate(a: Any, b: Any, c: Any, fresh: Any) -> None:
+def _accumulated(a: Any, b: Any, c: Any, start: Any) -> Callable[..., None]:
+    def onward(a: Any, b: Any, c: Any, start: Any) -> None:
         left, right, sums = a.strides[0] // 4, b.strides[0] // 4, c.strides[0] // 4
-        T, K, O = len(a), b.shape[1], c.shape[1]  # noqa: E741
-        product(a.ctypes, left, T, K, b.ctypes, right, c.ctypes, sums, O, fresh)
+        sizes = len(a), b.shape[1], c.shape[1]
+        product(a.ctypes, left, b.ctypes, right, c.ctypes, sums, c.ctypes, sums, *sizes)
 
-    return accumulate
+    def anew(a: Any, b: Any, c: Any, start: Any) -> None:
+        left, right, sums = a.strides[0] // 4, b.strides[0] // 4, c.strides[0] // 4
+        sizes = len(a), b.shape[1], c.shape[1]
+        product(a.ctypes, left, b.ctypes, right, start.ctypes, 0, c.ctypes, sums, *sizes)
+
+    return onward if isinstance(start, types.NoneType) else anew
 
 
-def block(rows: int) -> Any:
-    """For so many rows: c[i, :W] += a[i, first:last] b[first:last, :W]; a fresh c counts as 0.
+def _at(typing: Any, numbers: Any, offset: Any) -> Any:
+    """The address so many numbers on."""
+    return NUMBERS(NUMBERS, INDEX), lambda context, builder, signature, args: builder.gep(
+        args[0], [args[1]]
+    )
+
+
+at: Any = intrinsic(_at)
+
+
+def block(rows: int, vectors: int) -> Any:
+    """For so many rows and columns: c <- s + a b, with rows of a so many numbers long.
 
     Each matrix is where it starts and what lies from a row to the next; the panel b is dense.
     """
@@ -57,33 +76,27 @@ def block(rows: int) -> Any:
     def compute(
         typing: Any,
         a: Any,
-        a_at: Any,
         a_step: Any,
         b: Any,
-        b_at: Any,
+        s: Any,
+        s_step: Any,
         c: Any,
-        c_at: Any,
         c_step: Any,
-        first: Any,
-        last: Any,
-        fresh: Any,
+        count: Any,
     ) -> Any:
-        place = NUMBERS, INDEX
-        flag = types.boolean
-        return types.void(*place, INDEX, *place, *place, INDEX, INDEX, INDEX, flag), partial(
-            _code, rows
-        )
+        matrix = NUMBERS, INDEX
+        return types.void(*matrix, NUMBERS, *matrix, *matrix, INDEX), partial(_code, rows, vectors)
 
     return compute
 
 
-def _code(rows: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
-    """The machine's instructions for a block of so many rows."""
-    a, a_at, a_step, b, b_at, c, c_at, c_step, first, last, fresh = args
-    width = range(0, WIDTH, LANES)
+def _code(rows: int, vectors: int, context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    """The machine's instructions for a block of that size."""
+    a, a_step, b, s, s_step, c, c_step, count = args
+    width = range(0, vectors * LANES, LANES)
 
-    def vector(matrix: Any, offset: Any) -> Any:
-        return builder.bitcast(builder.gep(matrix, [offset]), VECTOR.as_pointer())
+    def vector(start: Any, offset: int) -> Any:
+        return builder.bitcast(builder.gep(start, [INT(offset)]), VECTOR.as_pointer())
 
     def spread(number: Any) -> Any:
         nothing = ir.Constant(VECTOR, ir.Undefined)
@@ -91,96 +104,123 @@ def _code(rows: int, context: Any, builder: Any, signature: Any, args: Any) -> A
         zeros = ir.Constant(ir.VectorType(PLACE, LANES), [0] * LANES)
         return builder.shuffle_vector(one, nothing, zeros)
 
-    def rows_of(matrix: Any, at: Any, step: Any) -> list[Any]:
-        steps = (builder.mul(step, INT(i)) for i in range(rows))
-        return [builder.gep(matrix, [builder.add(at, s)]) for s in steps]
+    def row(start: Any, step: Any, i: int) -> Any:
+        return builder.gep(start, [builder.mul(step, INT(i))])
 
-    left = rows_of(a, a_at, a_step)
-    goals = [[vector(line, INT(j)) for j in width] for line in rows_of(c, c_at, c_step)]
-    zero, fresh = ir.Constant(VECTOR, [0.0] * LANES), cgutils.is_not_null(builder, fresh)
+    def kept(value: Any) -> Any:
+        return cgutils.alloca_once_value(builder, value)
+
     sums = [
-        [
-            cgutils.alloca_once_value(
-                builder, builder.select(fresh, zero, builder.load(goal, align=4))
-            )
-            for goal in line
-        ]
-        for line in goals
+        [kept(builder.load(vector(row(s, s_step, i), j), align=4)) for j in width]
+        for i in range(rows)
     ]
-    with cgutils.for_range_slice(builder, first, last, INT(1), INT) as (k, _):
-        line = builder.add(b_at, builder.mul(k, INT(WIDTH)))
-        factors = [builder.load(vector(b, builder.add(line, INT(j))), align=4) for j in width]
-        for start, places in zip(left, sums, strict=True):
-            number = spread(builder.load(builder.gep(start, [k]), align=4))
-            for place, factor in zip(places, factors, strict=True):
-                builder.store(multiply_add(builder, number, factor, builder.load(place)), place)
-    for places, goal_line in zip(sums, goals, strict=True):
-        for place, goal in zip(places, goal_line, strict=True):
-            builder.store(builder.load(place), goal, align=4)
+    starts = [kept(row(a, a_step, i)) for i in range(0, rows, TOGETHER)]
+    panel = kept(b)
+
+    def products(size: int) -> None:
+        lines = [_hidden(builder, builder.load(start)) for start in starts]
+        right = _hidden(builder, builder.load(panel))
+        for k in range(size):
+            factors = [builder.load(vector(right, k * WIDTH + j), align=4) for j in width]
+            for i, places in enumerate(sums):
+                line = row(lines[i // TOGETHER], a_step, i % TOGETHER)
+                number = spread(builder.load(builder.gep(line, [INT(k)]), align=4))
+                for place, factor in zip(places, factors, strict=True):
+                    together = multiply_add(builder, number, factor, builder.load(place))
+                    builder.store(together, place)
+        for start, line in zip(starts, lines, strict=True):
+            builder.store(builder.gep(line, [INT(size)]), start)
+        builder.store(builder.gep(right, [INT(size * WIDTH)]), panel)
+
+    whole = builder.and_(count, INT(-UNROLLED))
+    with cgutils.for_range_slice(builder, INT(0), whole, INT(UNROLLED), INT):
+        products(UNROLLED)
+    with cgutils.for_range_slice(builder, whole, count, INT(1), INT):
+        products(1)
+    for i, places in enumerate(sums):
+        for j, place in zip(width, places, strict=True):
+            builder.store(builder.load(place), vector(row(c, c_step, i), j), align=4)
     return context.get_dummy_value()
 
 
-one, four, six = block(1), block(4), block(6)
+def _hidden(builder: Any, pointer: Any) -> Any:
+    """The pointer, of which the compiler does not see where it comes from.
+
+    Else it computes the address of every row of every product from the first one's.
+    """
+    return builder.asm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", [pointer], False)
 
 
-@inlined
-def strip(
-    a: Any,
-    a_step: int,
-    rows: int,
-    b: Any,
-    b_at: int,
-    c: Any,
-    c_at: int,
-    c_step: int,
-    first: int,
-    last: int,
-    fresh: bool,
-) -> None:
-    """All rows of c in the columns of one panel."""
-    row = 0
-    while row + 6 <= rows:
-        at = row * a_step, c_at + row * c_step
-        six(a, at[0], a_step, b, b_at, c, at[1], c_step, first, last, fresh)
-        row += 6
-    if row + 4 <= rows:
-        at = row * a_step, c_at + row * c_step
-        four(a, at[0], a_step, b, b_at, c, at[1], c_step, first, last, fresh)
-        row += 4
-    while row < rows:
-        at = row * a_step, c_at + row * c_step
-        one(a, at[0], a_step, b, b_at, c, at[1], c_step, first, last, fresh)
-        row += 1
+def strip(vectors: int) -> Any:
+    """For so many columns: c <- s + a b, by blocks of as many rows as there are."""
+    most, four, one = (block(rows, vectors) for rows in (ROWS, 4, 1))
+
+    @inlined
+    def compute(
+        a: Any,
+        a_step: int,
+        b: Any,
+        s: Any,
+        s_step: int,
+        c: Any,
+        c_step: int,
+        rows: int,
+        count: int,
+    ) -> None:
+        row = 0
+        while row < rows:
+            left, start, goal = at(a, row * a_step), at(s, row * s_step), at(c, row * c_step)
+            if rows - row >= ROWS:
+                most(left, a_step, b, start, s_step, goal, c_step, count)
+                row += ROWS
+            elif rows - row >= 4:
+                four(left, a_step, b, start, s_step, goal, c_step, count)
+                row += 4
+            else:
+                one(left, a_step, b, start, s_step, goal, c_step, count)
+                row += 1
+
+    return compute
 
 
-@native(NUMBERS, INDEX, INDEX, INDEX, NUMBERS, INDEX, NUMBERS, INDEX, INDEX, types.boolean)
+full, half = strip(2), strip(1)
+
+
+@native(NUMBERS, INDEX, NUMBERS, INDEX, NUMBERS, INDEX, NUMBERS, INDEX, INDEX, INDEX, INDEX)
 def product(
     a: Any,
     a_step: int,
-    rows: int,
-    K: int,
     b: Any,
     b_step: int,
+    s: Any,
+    s_step: int,
     c: Any,
     c_step: int,
+    rows: int,
+    inner: int,
     columns: int,
-    fresh: bool,
 ) -> None:
-    """What `accumulate` does, with each matrix as where it starts and its step in numbers."""
-    whole = columns // WIDTH
-    for start in range(0, whole, GROUP // WIDTH):
-        for first in range(0, K, INNER):
-            last, new = min(first + INNER, K), fresh and first == 0
-            for panel in range(start, min(start + GROUP // WIDTH, whole)):
-                strip(
-                    a, a_step, rows, b, panel * b_step, c, panel * WIDTH, c_step, first, last, new
-                )
-    done = whole * WIDTH
-    if done < columns:
-        edge = np.empty((rows, WIDTH), np.float32)
-        for first in range(0, K, INNER):
-            last, new = min(first + INNER, K), first == 0
-            strip(a, a_step, rows, b, whole * b_step, edge.ctypes, 0, WIDTH, first, last, new)
+    """c <- s + a b, each matrix as where it starts and its step in numbers."""
+    done = columns // LANES * LANES
+    panels, rest = -(-done // WIDTH), columns - done
+    for first in range(0, panels, GROUP):
+        for k in range(0, max(inner, 1), INNER):
+            left, count = at(a, k), min(INNER, inner - k)
+            for panel in range(first, min(first + GROUP, panels)):
+                right, goal = at(b, panel * b_step + k * WIDTH), at(c, panel * WIDTH)
+                start = at(s, panel * WIDTH) if k == 0 else goal
+                step = s_step if k == 0 else c_step
+                if (panel + 1) * WIDTH <= done:
+                    full(left, a_step, right, start, step, goal, c_step, rows, count)
+                else:
+                    half(left, a_step, right, start, step, goal, c_step, rows, count)
+    if rest:
+        edge = np.zeros((rows, LANES), np.float32)
+        last, right = edge.ctypes, at(b, done // WIDTH * b_step + done % WIDTH)
         for row in range(rows):
-            for column in range(columns - done):
+            for column in range(rest):
+                edge[row, column] = s[row * s_step + done + column]
+        half(a, a_step, right, last, LANES, last, LANES, rows, inner)
+        for row in range(rows):
+            for column in range(rest):
                 c[row * c_step + done + column] = edge[row, column]

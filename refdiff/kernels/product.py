@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from refdiff.kernels.block import GROUP, accumulate
+from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import bias_or_zeros, fixed, jit
 from refdiff.kernels.lanes import LANES, fill, total
 from refdiff.kernels.panels import WIDTH, lay
@@ -20,7 +20,7 @@ from refdiff.workers import each, parts
 ROWS = 96  # of a tile
 TILES = 8  # that threads have to share, at least,
 LEAST = 1 << 20  # if that leaves so many multiplications to each
-PANELS = 1 << 16  # numbers of panels that a tile lays down: they stay in the cache
+PANELS = 4  # that a tile lays down: they stay in the second cache, and rows are read seldom
 FEW = 8  # rows of a sample, below which it is not worth to lay the matrix down anew
 
 
@@ -67,7 +67,7 @@ def linear(x: Array, w: Array, b: Array | None) -> Array:
 def by_columns(x: Array, w: Array, b: Array, y: Array) -> None:
     """Some columns of the product at a time, whose panels stay near. x [R,I], w [O,I], y [R,O]"""
     O, I = w.shape  # noqa: E741
-    share = WIDTH * max(PANELS // (I * WIDTH), 1)
+    share = WIDTH * min(PANELS, -(-O // (TILES * WIDTH)))
 
     def work(outs: slice) -> None:
         count = -(-(outs.stop - outs.start) // WIDTH)
@@ -125,14 +125,7 @@ def _lay(w: Array, panels: Array, first: int, last: int) -> None:
 @jit
 def _multiply(x: Array, panels: Array, bias: Array, y: Array, column: int) -> None:
     """Columns `column` and on of y <- x w + bias. x [T,K], panels [P,K,W], bias [O], y [T,*]"""
-    for start in range(0, len(bias), GROUP):
-        added = bias[start : start + GROUP]
-        columns = y[:, column + start : column + start + len(added)]
-        accumulate(x, panels[start // WIDTH :], columns, True)
-        for t in range(len(columns)):
-            row = columns[t]
-            for o in range(len(row)):
-                row[o] += added[o]
+    accumulate(x, panels, y[:, column : column + len(bias)], bias)
 
 
 @jit

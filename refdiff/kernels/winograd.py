@@ -9,7 +9,7 @@ import numpy as np
 
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import bias_or_zeros, fixed, jit
-from refdiff.kernels.lanes import copy
+from refdiff.kernels.lanes import copy, fill
 from refdiff.kernels.panels import WIDTH
 from refdiff.kernels.points import TILE, evaluated, filtered, interpolated
 from refdiff.kernels.scratch import scratch
@@ -93,8 +93,9 @@ def filters_in(w: Array, first: int, u: Array) -> None:
 @jit
 def products(v: Array, u: Array, m: Array) -> None:
     """Point by point. v [T,36,C], u [P,36,C,W], m [T,36,P W]"""
+    zeros = np.zeros(m.shape[2], np.float32)
     for point in range(POINTS):
-        accumulate(v[:, point], u[:, point], m[:, point], True)
+        accumulate(v[:, point], u[:, point], m[:, point], zeros)
 
 
 @jit
@@ -104,12 +105,13 @@ def by_parts(v: Array, w: Array, room: Array, m: Array) -> None:
     v [T,36,C], w [O,C,3,3], O <= W, room [*], m [T,36,W]
     """
     C = w.shape[1]
+    fill(m.reshape(m.size), np.float32(0))
     for first in range(0, C, INNER):
         n = min(INNER, C - first)
         u = room[: POINTS * n * WIDTH].reshape(1, POINTS, n, WIDTH)
         filters_in(w, first, u[0])
         for point in range(POINTS):
-            accumulate(v[:, point, first : first + n], u[:, point], m[:, point], first == 0)
+            accumulate(v[:, point, first : first + n], u[:, point], m[:, point], None)
 
 
 @jit

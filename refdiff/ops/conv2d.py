@@ -35,6 +35,7 @@ def conv2d(
     Raises ShapeError where the channels do not fit or the kernel is larger than the padded picture.
     """
     h, v = output_size(x.shape, w.shape, padding, stride, dilation, groups)
+    x = np.ascontiguousarray(x)  # np.pad lays down one sample otherwise than two, where it may
     x = np.pad(x, ((0, 0), (0, 0), sides(padding)[:2], sides(padding)[2:]))
     N = len(x)
     O, c, k, l = w.shape  # noqa: E741

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from refdiff.op import REGISTRY, Array, engine
-from refdiff.workers import threads
+from refdiff.workers import thread_count, threads
 from tests.ops.cases import DRAW, Case, cast
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -171,15 +171,21 @@ def test_neither_do_large_arrays(name: str, choice: str, dtype: Any) -> None:
         assert same(first[i : i + 1], computed(sample(case, name, i), name, choice, dtype, 2))
 
 
-def test_a_sum_that_depends_on_threads_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """BLAS with its own threads and one product for the whole batch gives other bits."""
+def test_a_sum_that_depends_on_threads_or_the_batch_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that is cut into as many parts as there are threads, or samples, gives other bits."""
     op, case = REGISTRY["linear"], large("linear")
 
-    def careless(x: Array, w: Array, b: Array | None = None) -> Array:
-        y: Array = (x.reshape(-1, x.shape[-1]) @ w.T).reshape(*x.shape[:-1], len(w))
+    def cut(count: int, x: Array, w: Array, b: Array | None) -> Array:
+        inner = np.array_split(np.arange(x.shape[-1]), count)
+        y: Array = sum((x[..., some] @ w[:, some].T for some in inner), np.float32(0))
         return y if b is None else y + b
 
-    monkeypatch.setattr(op, "fast", careless)
+    monkeypatch.setattr(op, "fast", lambda x, w, b=None: cut(thread_count(), x, w, b))
+    one, two = (computed(case, "linear", "fast", np.float32, count) for count in (1, 2))
+    assert not same(one, two)
+    monkeypatch.setattr(op, "fast", lambda x, w, b=None: cut(len(x), x, w, b))
     whole = computed(case, "linear", "fast", np.float32)
     alone = [computed(sample(case, "linear", i), "linear", "fast", np.float32) for i in (0, 1)]
     assert not same(whole, np.concatenate(alone))
