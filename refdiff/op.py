@@ -129,8 +129,12 @@ class Op(Generic[P]):
 
     def _compute(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         chosen = current_engine()
-        with one_thread_of_blas():
-            y = self._face(chosen, (*args, *kwargs.values()))(*args, **kwargs)
+        face = self._face(chosen, (*args, *kwargs.values()))
+        if face is self.definition:
+            with one_thread_of_blas():
+                y = face(*args, **kwargs)
+        else:
+            y = face(*args, **kwargs)
         return y if chosen.rounding is None else round_to(y, chosen.rounding)
 
     def _face(self, chosen: Engine, args: tuple[Any, ...]) -> Callable[P, Array]:

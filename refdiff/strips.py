@@ -97,8 +97,9 @@ def group_norm(compute: Any, x: Any, gamma: Array, beta: Array, *, groups: int, 
     if not large(x.shape) or x.shape[1] % groups:
         return None
     blocks = [norm.moments_of_blocks(rows_of(x, *some)) for some in strips(x.shape)]
-    counts, means, spreads = (np.concatenate(list(part), -2) for part in zip(*blocks, strict=True))
-    mean, scale = norm.joined(counts, means, spreads, groups, eps)
+    counts, *others = zip(*blocks, strict=True)
+    means, spreads = (np.concatenate(part, 1) for part in others)
+    mean, scale = norm.joined(np.concatenate(counts), means, spreads, groups, eps)
 
     def rows(first: int, last: int) -> Array:
         return norm.normalised(rows_of(x, first, last), mean, scale * gamma, beta)

@@ -51,7 +51,12 @@ def threads(count: int) -> Iterator[None]:
 
 
 def each(work: Callable[[T], object], tiles: Sequence[T]) -> None:
-    """work(tile) for every tile, by all threads; within a tile there is no other."""
+    """work(tile) for every tile, by all threads; within a tile there is no other, nor in BLAS."""
+    with one_thread_of_blas():
+        _each(work, tiles)
+
+
+def _each(work: Callable[[T], object], tiles: Sequence[T]) -> None:
     helpers = min(thread_count(), len(tiles)) - 1
     if helpers < 1:
         for tile in tiles:

@@ -6,18 +6,17 @@ P is of degree 9, by least squares of the relative error at Chebyshev's points: 
 off by at most 4.5 units of roundoff, and exp by another x^2 / 2 of them.
 """
 
-from collections.abc import Callable
 from math import erfc, sqrt
 
 import numpy as np
 
 from refdiff.kernels.exponential import exp32
 from refdiff.kernels.fma import fma
-from refdiff.kernels.jit import inlined, jit
+from refdiff.kernels.jit import inlined
+from refdiff.kernels.tiles import Tiled, count, tiled
 from refdiff.op import Array
-from refdiff.workers import each, parts
 
-TILE = 1 << 16  # numbers at a time
+TILE = 1 << 14  # numbers at a time
 ONE, HALF = np.float32(1), np.float32(0.5)
 SLOPE = np.float32(0.39)
 P = tuple(
@@ -47,56 +46,61 @@ def sigma32(x: np.float32) -> np.float32:
     return (ONE if x > 0 else e) / (ONE + e)
 
 
-@jit
-def _silu32(x: Array, y: Array) -> None:
-    for i in range(x.size):
-        y[i] = x[i] * sigma32(x[i])
+@tiled
+def _silu32(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+    some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
+    for i in range(len(to)):
+        to[i] = some[i] * sigma32(some[i])
 
 
-@jit
-def _silu64(x: Array, y: Array) -> None:
-    for i in range(x.size):
+@tiled
+def _silu64(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+    for i in range(tile * size, min((tile + 1) * size, len(x))):
         y[i] = x[i] / (1.0 + np.exp(-x[i]))
 
 
-@jit
-def _quick_gelu32(x: Array, y: Array) -> None:
-    for i in range(x.size):
-        y[i] = x[i] * sigma32(np.float32(1.702) * x[i])
+@tiled
+def _quick_gelu32(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+    some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
+    for i in range(len(to)):
+        to[i] = some[i] * sigma32(np.float32(1.702) * some[i])
 
 
-@jit
-def _quick_gelu64(x: Array, y: Array) -> None:
-    for i in range(x.size):
+@tiled
+def _quick_gelu64(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+    for i in range(tile * size, min((tile + 1) * size, len(x))):
         y[i] = x[i] / (1.0 + np.exp(-1.702 * x[i]))
 
 
-@jit
-def _gelu32(x: Array, y: Array) -> None:
-    for i in range(x.size):
-        y[i] = x[i] * phi32(x[i])
+@tiled
+def _gelu32(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+    some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
+    for i in range(len(to)):
+        to[i] = some[i] * phi32(some[i])
 
 
-@jit
-def _gelu64(x: Array, y: Array) -> None:
-    for i in range(x.size):
+@tiled
+def _gelu64(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+    for i in range(tile * size, min((tile + 1) * size, len(x))):
         y[i] = 0.5 * x[i] * erfc(-_ROOT_HALF * x[i])
 
 
-@jit
-def _geglu32(x: Array, y: Array) -> None:
+@tiled
+def _geglu32(x: Array, y: Array, rows: int, who: int, tile: int) -> None:
     D = y.shape[1]
-    for r in range(y.shape[0]):
+    for r in range(tile * rows, min((tile + 1) * rows, len(x))):
+        values, gates, to = x[r, :D], x[r, D:], y[r]
         for i in range(D):
-            y[r, i] = x[r, i] * (x[r, D + i] * phi32(x[r, D + i]))
+            to[i] = values[i] * (gates[i] * phi32(gates[i]))
 
 
-@jit
-def _geglu64(x: Array, y: Array) -> None:
+@tiled
+def _geglu64(x: Array, y: Array, rows: int, who: int, tile: int) -> None:
     D = y.shape[1]
-    for r in range(y.shape[0]):
+    for r in range(tile * rows, min((tile + 1) * rows, len(x))):
+        values, gates, to = x[r, :D], x[r, D:], y[r]
         for i in range(D):
-            y[r, i] = x[r, i] * (0.5 * x[r, D + i] * erfc(-_ROOT_HALF * x[r, D + i]))
+            to[i] = values[i] * (0.5 * gates[i] * erfc(-_ROOT_HALF * gates[i]))
 
 
 def silu(x: Array) -> Array:
@@ -120,15 +124,13 @@ def geglu(x: Array) -> Array:
     rows = np.ascontiguousarray(x).reshape(-1, 2 * D)
     y = np.empty((len(rows), D), x.dtype)
     kernel = _geglu32 if x.dtype == np.float32 else _geglu64
-    each(lambda part: kernel(rows[part], y[part]), parts(len(rows), max(TILE // D, 1)))
+    size = max(TILE // D, 1)
+    kernel(count(len(rows), size), rows, y, size)
     return y.reshape(*x.shape[:-1], D)
 
 
-def _each_number(
-    x: Array, in32: Callable[[Array, Array], None], in64: Callable[[Array, Array], None]
-) -> Array:
+def _each_number(x: Array, in32: Tiled, in64: Tiled) -> Array:
     y = np.empty_like(x)  # laid down in memory as x is
-    source, target = x.ravel("K"), y.ravel("K")
     kernel = in32 if x.dtype == np.float32 else in64
-    each(lambda part: kernel(source[part], target[part]), parts(x.size, TILE))
+    kernel(count(x.size, TILE), x.ravel("K"), y.ravel("K"), TILE)
     return y

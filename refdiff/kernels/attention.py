@@ -6,10 +6,11 @@ import numpy as np
 
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.exponential import exp32, exp_from
-from refdiff.kernels.jit import inlined, jit
-from refdiff.kernels.lanes import LANES, LOWEST, fill, largest, total
+from refdiff.kernels.jit import inlined
+from refdiff.kernels.lanes import LANES, LOWEST, copy, fill, largest, total
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.scratch import scratch
+from refdiff.kernels.tiles import count, tiled
 from refdiff.op import Array
 from refdiff.workers import each, parts
 
@@ -17,7 +18,6 @@ Way = Literal["some keys at a time, running maxima", "BLAS, some queries at a ti
 BLOCK = 1 << 18  # logits at a time, by BLAS
 HALF = WIDTH // 2  # columns that values are rounded up to
 QUERIES, KEYS = 96, 512  # of a block in float32: its logits, keys and values stay in the cache
-LEAST = 1 << 17  # numbers that a thread is to be asked for, at least
 
 
 def way(q: Array, k: Array, v: Array) -> Way:
@@ -57,13 +57,8 @@ def in_float32(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     values = scratch("values", (N, h, -(-e // WIDTH), S, WIDTH), np.float32)
     y = np.empty((N, L, h, e), np.float32)
     given = np.zeros((0, 0, 0), np.float32) if mask is None else distinct(mask)
-    share = max(LEAST // (S * (d + e) + 1), 1)
-    each(lambda some: lay_down(k, v, keys, values, some.start, some.stop), parts(N * h, share))
-    share = max(LEAST // (min(L, QUERIES) * S * (d + e) // 16 + 1), 1)
-    each(
-        lambda some: some_blocks(q, keys, values, given, y, some.start, some.stop),
-        parts(N * h * -(-L // QUERIES), share),
-    )
+    _lay_down(N * h, k, v, keys, values)
+    _some_queries(N * h * count(L, QUERIES), q, keys, values, given, y, QUERIES)
     return y
 
 
@@ -90,53 +85,56 @@ def by_blas(q: Array, k: Array, v: Array, mask: Array | None, y: Array) -> None:
     y /= total
 
 
-@jit
-def lay_down(k: Array, v: Array, keys: Array, values: Array, first: int, last: int) -> None:
-    """Keys and values of some heads as blocks of a product are read.
+@tiled
+def _lay_down(k: Array, v: Array, keys: Array, values: Array, who: int, tile: int) -> None:
+    """Keys and values of a head as blocks of a product are read.
 
     k [N,S,h,d], v [N,S,h,e], keys [N,h,P,d,W], values [N,h,R,S,W]
     """
-    for head in range(first, last):
-        n, h = head // k.shape[2], head % k.shape[2]
-        for panel in range(keys.shape[2]):
-            lay(k[n, panel * WIDTH : (panel + 1) * WIDTH, h], keys[n, h, panel])
-        for s in range(v.shape[1]):
-            row = v[n, s, h]
-            for panel in range(values.shape[2]):
-                start, target = panel * WIDTH, values[n, h, panel, s]
-                count = min(WIDTH, len(row) - start)
-                for column in range(count):
-                    target[column] = row[start + column]
-                for column in range(count, WIDTH):
-                    target[column] = 0
+    n, h = tile // k.shape[2], tile % k.shape[2]
+    for panel in range(keys.shape[2]):
+        lay(k[n, panel * WIDTH : (panel + 1) * WIDTH, h], keys[n, h, panel])
+    for s in range(v.shape[1]):
+        row = v[n, s, h]
+        for panel in range(values.shape[2]):
+            some, target = row[panel * WIDTH : (panel + 1) * WIDTH], values[n, h, panel, s]
+            copy(some, target[: len(some)])
+            fill(target[len(some) :], np.float32(0))
 
 
-@jit
-def some_blocks(
-    q: Array, keys: Array, values: Array, mask: Array, y: Array, first: int, last: int
+@tiled
+def _some_queries(
+    q: Array,
+    keys: Array,
+    values: Array,
+    mask: Array,
+    y: Array,
+    size: int,
+    who: int,
+    tile: int,
 ) -> None:
-    """Blocks `first` to `last` of QUERIES queries of a head each.
+    """So many queries of a head.
 
     q [N,L,h,d], keys [N,h,P,d,W], values [N,h,R,S,W], mask [M,L,S] or empty, y [N,L,h,e]
     """
-    blocks = -(-q.shape[1] // QUERIES)
-    for tile in range(first, last):
-        head, start = tile // blocks, tile % blocks * QUERIES
-        n, h = head // q.shape[2], head % q.shape[2]
-        T = min(QUERIES, q.shape[1] - start)
-        scaled = np.empty((T, q.shape[3]), np.float32)
-        sums = np.zeros((T, -(-y.shape[3] // HALF) * HALF), np.float32)
-        scale = np.float32(1 / np.sqrt(np.float64(q.shape[3])))
-        for t in range(T):
-            row, to = q[n, start + t, h], scaled[t]
-            for i in range(len(row)):
-                to[i] = row[i] * scale
-        given = mask[head % len(mask), start : start + T] if len(mask) else sums[:0]
-        totals = some_queries(scaled, keys[n, h], values[n, h], given, sums)
-        for t in range(T):
-            row, to = sums[t], y[n, start + t, h]
-            for i in range(len(to)):
-                to[i] = row[i] / totals[t]
+    blocks = -(-q.shape[1] // size)
+    head, start = tile // blocks, tile % blocks * size
+    n, h = head // q.shape[2], head % q.shape[2]
+    T = min(size, q.shape[1] - start)
+    scaled = np.empty((T, q.shape[3]), np.float32)
+    sums = np.zeros((T, -(-y.shape[3] // HALF) * HALF), np.float32)
+    scale = np.float32(1 / np.sqrt(np.float64(q.shape[3])))
+    for t in range(T):
+        row, to = q[n, start + t, h], scaled[t]
+        for i in range(len(row)):
+            to[i] = row[i] * scale
+    given = mask[head % len(mask), start : start + T] if len(mask) else sums[:0]
+    totals = some_queries(scaled, keys[n, h], values[n, h], given, sums)
+    for t in range(T):
+        row, to = sums[t], y[n, start + t, h]
+        part = np.float32(1) / totals[t]
+        for i in range(len(to)):
+            to[i] = row[i] * part
 
 
 @inlined

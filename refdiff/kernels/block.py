@@ -23,6 +23,7 @@ from numba.extending import intrinsic, overload
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.jit import inlined, native
 from refdiff.kernels.panels import INDEX, INT, LANES, NUMBERS, PLACE, VECTOR, WIDTH
+from refdiff.kernels.vectors import at
 from refdiff.op import Array
 
 GROUP = 8  # panels at a time: they stay in the second cache
@@ -54,16 +55,6 @@ def _accumulated(a: Any, b: Any, c: Any, start: Any) -> Callable[..., None]:
         product(a.ctypes, left, b.ctypes, right, start.ctypes, 0, c.ctypes, sums, *sizes)
 
     return onward if isinstance(start, types.NoneType) else anew
-
-
-def _at(typing: Any, numbers: Any, offset: Any) -> Any:
-    """The address so many numbers on."""
-    return NUMBERS(NUMBERS, INDEX), lambda context, builder, signature, args: builder.gep(
-        args[0], [args[1]]
-    )
-
-
-at: Any = intrinsic(_at)
 
 
 def block(rows: int, vectors: int) -> Any:
@@ -153,7 +144,7 @@ def _hidden(builder: Any, pointer: Any) -> Any:
 
 def strip(vectors: int) -> Any:
     """For so many columns: c <- s + a b, by blocks of as many rows as there are."""
-    most, four, one = (block(rows, vectors) for rows in (ROWS, 4, 1))
+    most, six, four, two, one = (block(rows, vectors) for rows in (ROWS, 6, 4, 2, 1))
 
     @inlined
     def compute(
@@ -170,12 +161,19 @@ def strip(vectors: int) -> Any:
         row = 0
         while row < rows:
             left, start, goal = at(a, row * a_step), at(s, row * s_step), at(c, row * c_step)
-            if rows - row >= ROWS:
+            rest = rows - row
+            if rest >= ROWS:
                 most(left, a_step, b, start, s_step, goal, c_step, count)
                 row += ROWS
-            elif rows - row >= 4:
+            elif rest >= 6:
+                six(left, a_step, b, start, s_step, goal, c_step, count)
+                row += 6
+            elif rest >= 4:
                 four(left, a_step, b, start, s_step, goal, c_step, count)
                 row += 4
+            elif rest >= 2:
+                two(left, a_step, b, start, s_step, goal, c_step, count)
+                row += 2
             else:
                 one(left, a_step, b, start, s_step, goal, c_step, count)
                 row += 1

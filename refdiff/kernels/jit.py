@@ -135,6 +135,10 @@ class Kept(caching.FunctionCache):
 
     _impl_class = _Impl
 
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        """For what a function is compiled: which function its file says, its code the folder."""
+        return sig, codegen.magic_tuple()
+
     def load_overload(self, signature: Any, target: Any) -> Any:
         """What was compiled for a signature, or None."""
         try:

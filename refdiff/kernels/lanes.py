@@ -1,6 +1,6 @@
 """Sums and maxima by lanes: several side by side, which vector units take at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import reduce
 from typing import Any
 
@@ -33,6 +33,15 @@ def copy(x: Array, y: Array) -> None:
 
 
 @inlined
+def summed(x: Array) -> float:
+    """The sum of x [n], one number after the other."""
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i]
+    return total
+
+
+@inlined
 def total(x: Array) -> Any:
     """The sum of x [LANES], one half on the other until one number is left."""
     half = LANES // 2
@@ -56,25 +65,88 @@ def _largest_of(x: Any) -> Callable[..., Any]:
     return largest
 
 
+def _passed(
+    context: Any, builder: Any, array: Any, args: Any, kind: Any, places: list[Any]
+) -> Iterator[Any]:
+    """Vectors of an array that args begin with, and of the places the one that each goes to."""
+    start = cgutils.create_struct_proxy(array)(context, builder, args[0]).data
+    with cgutils.for_range_slice(builder, INT(0), args[1], INT(LANES), INT) as (k, _):
+        for j, place in enumerate(places):
+            some = builder.gep(start, [builder.add(k, INT(j * kind.count))])
+            yield builder.load(builder.bitcast(some, kind.as_pointer()), align=4), place
+
+
+def _one(builder: Any, join: Callable[..., Any], places: list[Any]) -> Any:
+    """All vectors joined, and one half with the other until one number is left."""
+    joined = reduce(join, map(builder.load, places))
+    half = joined.type.count // 2
+    while half:
+        kind = ir.VectorType(PLACE, half)
+        joined = join(
+            *(
+                builder.shuffle_vector(
+                    joined, joined, ir.Constant(kind, list(range(first, first + half)))
+                )
+                for first in (0, half)
+            )
+        )
+        half //= 2
+    return builder.extract_element(joined, PLACE(0))
+
+
 @intrinsic
 def _largest(typing: Any, x: Any, n: Any) -> Any:
     """In vectors, which the compiler does not make of comparing and choosing by itself."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        array = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0])  # type: ignore[no-untyped-call]
         lowest = ir.Constant(VECTOR, [float(LOWEST)] * VECTOR.count)
 
         def larger(a: Any, b: Any) -> Any:
             return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
-        tops = [cgutils.alloca_once_value(builder, lowest) for _ in range(LANES // VECTOR.count)]  # type: ignore[no-untyped-call]
-        with cgutils.for_range_slice(builder, INT(0), args[1], INT(LANES), INT) as (k, _):
-            for j, top in enumerate(tops):
-                place = builder.gep(array.data, [builder.add(k, INT(j * VECTOR.count))])
-                some = builder.load(builder.bitcast(place, VECTOR.as_pointer()), align=4)
-                builder.store(larger(some, builder.load(top)), top)
-        joined = reduce(larger, map(builder.load, tops))
-        numbers = (builder.extract_element(joined, PLACE(j)) for j in range(VECTOR.count))
-        return reduce(larger, numbers)
+        tops = [cgutils.alloca_once_value(builder, lowest) for _ in range(LANES // VECTOR.count)]
+        for some, top in _passed(context, builder, signature.args[0], args, VECTOR, tops):
+            builder.store(larger(some, builder.load(top)), top)
+        return _one(builder, larger, tops)
 
     return types.float32(x, types.int64), code
+
+
+def deviations(x: Array, middle: Any) -> tuple[Any, Any]:
+    """The sums of x - middle and of its squares. x [n], n a multiple of LANES"""
+    d = x - middle
+    return d.sum(), (d * d).sum()
+
+
+@overload(deviations)
+def _deviations_of(x: Any, middle: Any) -> Callable[..., Any]:
+    def deviations(x: Any, middle: Any) -> Any:
+        return _deviations(x, len(x), middle)  # type: ignore[call-arg]
+
+    return deviations
+
+
+@intrinsic
+def _deviations(typing: Any, x: Any, n: Any, middle: Any) -> Any:
+    """In vectors, which the compiler does not make of sums, whose order it must keep."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = context.get_value_type(x.dtype)
+        kind = ir.VectorType(number, VECTOR.count)
+        zero = ir.Constant(kind, [0.0] * kind.count)
+        around = zero
+        for lane in range(kind.count):
+            around = builder.insert_element(around, args[2], PLACE(lane))
+        sums, squares = (
+            [cgutils.alloca_once_value(builder, zero) for _ in range(LANES // kind.count)]
+            for _ in range(2)
+        )
+        places = list(zip(sums, squares, strict=True))
+        for some, (total, square) in _passed(context, builder, x, args, kind, places):
+            d = builder.fsub(some, around)
+            builder.store(builder.fadd(builder.load(total), d), total)
+            builder.store(builder.fadd(builder.load(square), builder.fmul(d, d)), square)
+        both = [_one(builder, builder.fadd, places) for places in (sums, squares)]
+        return context.make_tuple(builder, signature.return_type, both)
+
+    return types.UniTuple(x.dtype, 2)(x, types.int64, x.dtype), code

@@ -1,14 +1,24 @@
-"""Copies and sums of whole pictures, in tiles by threads."""
+"""Copies and sums of whole pictures."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from refdiff.kernels.lanes import copy
 from refdiff.kernels.pixels import by_channel, by_pixel
+from refdiff.kernels.tiles import count, tiled
 from refdiff.op import Array
-from refdiff.workers import each, parts
 
-TILE = 1 << 18  # numbers at a time
+TILE = 1 << 15  # numbers at a time
+
+
+@tiled
+def _add(x: Array, y: Array, z: Array, size: int, who: int, tile: int) -> None:
+    """z <- x + y. x, y, z [n]"""
+    a, b = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
+    c = z[tile * size : (tile + 1) * size]
+    for i in range(len(c)):
+        c[i] = a[i] + b[i]
 
 
 def add(x: Array, y: Array) -> Array:
@@ -18,9 +28,15 @@ def add(x: Array, y: Array) -> Array:
     z = np.empty_like(x)  # laid down in memory as x is
     if not x.strides == y.strides == z.strides:
         return np.add(x, y, out=z)
-    a, b, c = x.ravel("K"), y.ravel("K"), z.ravel("K")
-    each(lambda some: np.add(a[some], b[some], out=c[some]), parts(x.size, TILE))
+    _add(count(x.size, TILE), x.ravel("K"), y.ravel("K"), z.ravel("K"), TILE)
     return z
+
+
+@tiled
+def _place(x: Array, y: Array, start: int, rows: int, who: int, tile: int) -> None:
+    """Columns `start` and on of y <- x. x [R,C], y [R,D]"""
+    for row in range(tile * rows, min((tile + 1) * rows, len(x))):
+        copy(x[row], y[row, start : start + x.shape[1]])
 
 
 def concat(pictures: Sequence[Array]) -> Array:
@@ -28,26 +44,25 @@ def concat(pictures: Sequence[Array]) -> Array:
     sources = [by_pixel(x) for x in pictures]
     channels = [x.shape[-1] for x in sources]
     y = np.empty((*sources[0].shape[:-1], sum(channels)), np.result_type(*pictures))
-    target, ends = y.reshape(-1, y.shape[-1]), np.cumsum([0, *channels])
-
-    def work(rows: slice) -> None:
-        for x, start, stop in zip(sources, ends, ends[1:], strict=False):
-            target[rows, start:stop] = x.reshape(-1, x.shape[-1])[rows]
-
-    each(work, parts(len(target), max(TILE // y.shape[-1], 1)))
+    target = y.reshape(-1, y.shape[-1])
+    for x, start in zip(sources, np.cumsum([0, *channels]), strict=False):
+        rows = max(TILE // x.shape[-1], 1)
+        _place(count(len(target), rows), x.reshape(-1, x.shape[-1]), target, int(start), rows)
     return by_channel(y)
+
+
+@tiled
+def _enlarge(x: Array, y: Array, who: int, tile: int) -> None:
+    """A row of pixels of y <- those of x that they repeat. x [N,H,W,C], y [N,h,w,C]"""
+    n, i = tile // y.shape[1], tile % y.shape[1]
+    row, to = x[n, i * x.shape[1] // y.shape[1]], y[n, i]
+    for j in range(len(to)):
+        copy(row[j * len(row) // len(to)], to[j])
 
 
 def upsample_nearest(x: Array, size: tuple[int, int]) -> Array:
     """x [N,C,H,W] -> [N,C,h,w]"""
-    pixels, (h, w) = by_pixel(x), size
-    N, H, W, C = pixels.shape
-    y = np.empty((N, h, w, C), x.dtype)
-    columns = np.arange(w) * W // w
-
-    def work(tile: tuple[int, int]) -> None:
-        n, row = tile
-        np.take(pixels[n, row * H // h], columns, axis=0, out=y[n, row])
-
-    each(work, [(n, row) for n in range(N) for row in range(h)])
+    pixels = by_pixel(x)
+    y = np.empty((len(x), *size, x.shape[1]), x.dtype)
+    _enlarge(len(x) * size[0], pixels, y)
     return by_channel(y)

@@ -1,73 +1,77 @@
-"""Group and layer normalisation; moments are summed in float64."""
+"""Group normalisation: sums of few pixels in the picture's own format, of those in float64."""
 
 import math
 
 import numpy as np
 
-from refdiff.kernels.jit import fixed, inlined, jit
-from refdiff.kernels.lanes import LANES, fill, total
+from refdiff.kernels.channels import add_pixels, add_squares, normalise
+from refdiff.kernels.jit import jit
+from refdiff.kernels.lanes import fill
 from refdiff.kernels.pixels import by_channel, by_pixel
+from refdiff.kernels.scratch import scratch
+from refdiff.kernels.tiles import count, tiled
 from refdiff.op import Array
-from refdiff.workers import each, parts
+from refdiff.workers import thread_count
 
-TILE = 1 << 16  # numbers at a time
-
-
-@inlined
-def moments(x: Array, eps: float) -> tuple[float, float]:
-    """The mean of a flat array and 1 / sqrt(variance + eps), each summed in lanes."""
-    sums, whole = np.zeros(LANES), x.size - x.size % LANES
-    for i in range(0, whole, LANES):
-        some = x[i : i + LANES]
-        for lane in range(LANES):
-            sums[lane] += np.float64(some[lane])
-    for i in range(whole, x.size):
-        sums[i - whole] += np.float64(x[i])
-    mean = total(sums) / x.size
-    fill(sums, 0.0)
-    for i in range(0, whole, LANES):
-        some = x[i : i + LANES]
-        for lane in range(LANES):
-            sums[lane] += (np.float64(some[lane]) - mean) ** 2
-    for i in range(whole, x.size):
-        sums[i - whole] += (np.float64(x[i]) - mean) ** 2
-    return mean, 1.0 / np.sqrt(total(sums) / x.size + eps)
+TILE = 1 << 17  # numbers at a time
+APART = 32  # numbers between what threads write
 
 
-@jit
-def _moments(x: Array, mean: Array, spread: Array) -> None:
-    """Channel by channel the mean, and the sum of squares around it. x [P,C], mean, spread [C]"""
+@tiled
+def _moments(
+    x: Array, size: int, room: Array, means: Array, spreads: Array, who: int, tile: int
+) -> None:
+    """Of a block of pixels each channel's mean, and its sum of squares around that.
+
+    x [N,P,C], room [threads,C] or wider, means, spreads [N,B,C]
+    """
+    n, block = tile // means.shape[1], tile % means.shape[1]
+    mean, spread, middle = means[n, block], spreads[n, block], room[who, : x.shape[2]]
+    pixels = x[n, block * size : (block + 1) * size]
     fill(mean, 0.0)
+    add_pixels(pixels, mean)
+    share = 1 / len(pixels)
+    for c in range(len(mean)):
+        mean[c] *= share
+        middle[c] = mean[c]
     fill(spread, 0.0)
-    for p in range(len(x)):
-        row = x[p]
-        for k in range(len(row)):
-            mean[k] += np.float64(row[k])
-    for k in range(len(mean)):
-        mean[k] /= len(x)
-    for p in range(len(x)):
-        row = x[p]
-        for k in range(len(row)):
-            spread[k] += (np.float64(row[k]) - mean[k]) ** 2
+    add_squares(pixels, middle, spread)
+    for c in range(len(mean)):
+        spread[c] = max(spread[c] - len(pixels) * (middle[c] - mean[c]) ** 2, 0.0)
+
+
+@tiled
+def _normalise(
+    x: Array, mean: Array, factor: Array, shift: Array, y: Array, size: int, who: int, tile: int
+) -> None:
+    """Some pixels of y. x, y [N,P,C], the others [N,C]"""
+    blocks = -(-x.shape[1] // size)
+    n, some = tile // blocks, slice(tile % blocks * size, (tile % blocks + 1) * size)
+    normalise(x[n, some], mean[n], factor[n], shift[n], y[n, some])
 
 
 @jit
-def _normalise(x: Array, mean: Array, factor: Array, shift: Array, y: Array) -> None:
-    """y = (x - mean) factor + shift, channel by channel. x, y [P,C], the others [C] in float64"""
-    for p in range(len(x)):
-        row, out = x[p], y[p]
-        for k in range(len(row)):
-            out[k] = (row[k] - mean[k]) * factor[k] + shift[k]
-
-
-@jit
-def _normalise_rows(x: Array, y: Array, gamma: Array, beta: Array, eps: float) -> None:
-    """x, y [R,D], gamma, beta [D]"""
-    for r in range(x.shape[0]):
-        row, out = x[r], y[r]
-        mean, scale = moments(row, eps)
-        for i in range(len(row)):
-            out[i] = (row[i] - mean) * scale * gamma[i] + beta[i]
+def _join(
+    counts: Array, means: Array, spreads: Array, groups: int, eps: float
+) -> tuple[Array, Array]:
+    """counts [B], means, spreads [N,B,C]"""
+    N, B, C = means.shape
+    middles, scales, width = np.empty((N, C)), np.empty((N, C)), C // groups
+    for n in range(N):
+        for g in range(groups):
+            channels = range(g * width, (g + 1) * width)
+            total, mean, spread = 0.0, 0.0, 0.0
+            for b in range(B):
+                for c in channels:
+                    total += counts[b]
+                    mean += counts[b] * means[n, b, c]
+            mean /= total
+            for b in range(B):
+                for c in channels:
+                    spread += spreads[n, b, c] + counts[b] * (means[n, b, c] - mean) ** 2
+            for c in channels:
+                middles[n, c], scales[n, c] = mean, 1 / np.sqrt(spread / total + eps)
+    return middles, scales
 
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> Array:
@@ -79,15 +83,15 @@ def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> 
 def moments_of_blocks(x: Array) -> tuple[Array, Array, Array]:
     """Of blocks of pixels: how many, each channel's mean, and its sum of squares around that.
 
-    x [N,C,*] -> counts [B,1], means [N,B,C], spreads [N,B,C]
+    x [N,C,*] -> counts [B], means [N,B,C], spreads [N,B,C]
     """
-    pixels, blocks = flat(x)
-    means, spreads = np.empty((2, len(x), len(blocks), x.shape[1]))
-    each(
-        lambda t: _moments(pixels[t[0], blocks[t[1]]], means[t], spreads[t]),
-        [(n, i) for n in range(len(x)) for i in range(len(blocks))],
-    )
-    return np.array([[some.stop - some.start] for some in blocks]), means, spreads
+    pixels, size = flat(x), block(x.shape[1])
+    N, P, C = pixels.shape
+    counts = np.minimum(size, P - np.arange(0, P, size))
+    means, spreads = np.empty((2, N, len(counts), C))
+    room = scratch("moments", (thread_count(), C + APART), x.dtype)
+    _moments(N * len(counts), pixels, size, room, means, spreads)
+    return counts, means, spreads
 
 
 def joined(
@@ -96,44 +100,30 @@ def joined(
     """Each channel's mean and 1 / sqrt(variance + eps) of its group, from blocks and channels.
 
     Chan, Golub & LeVeque 1983 (eq. 2.1).
-    counts [B,1], means [N,B,C], spreads [N,B,C] -> [N,C], [N,C]
+    counts [B], means [N,B,C], spreads [N,B,C] -> [N,C], [N,C]
     """
-    N, _, C = means.shape
-    size = counts.sum() * (C // groups)
-
-    def of_groups(x: Array) -> Array:
-        return x.sum(1).reshape(N, groups, -1).sum(2).repeat(C // groups, 1) / size
-
-    mean = of_groups(counts * means)
-    variance = of_groups(spreads + counts * (means - mean[:, None]) ** 2)
-    return mean, 1 / np.sqrt(variance + eps)
+    return _join(counts, means, spreads, groups, float(eps))
 
 
 def normalised(x: Array, mean: Array, factor: Array, beta: Array) -> Array:
-    """(x - mean) factor + beta. x [N,C,*], mean, factor [N,C], beta [C] -> [N,C,*]"""
-    pixels, blocks = flat(x)
-    y, shift = np.empty_like(pixels), beta.astype(np.float64)
-    each(
-        lambda t: _normalise(pixels[t], mean[t[0]], factor[t[0]], shift, y[t]),
-        [(n, some) for n in range(len(x)) for some in blocks],
-    )
+    """(x - mean) factor + beta. x [N,C,*], mean, factor [N,C], beta [C] -> [N,C,*]
+
+    In the format of x a mean is rounded: what is lost comes back with beta.
+    """
+    pixels, size = flat(x), block(x.shape[1])
+    y, middle = np.empty_like(pixels), mean.astype(x.dtype)
+    shift = ((middle - mean) * factor + beta).astype(x.dtype)
+    tiles = len(x) * count(pixels.shape[1], size)
+    _normalise(tiles, pixels, middle, factor.astype(x.dtype), shift, y, size)
     return by_channel(y.reshape(len(x), *x.shape[2:], -1))
 
 
-def flat(x: Array) -> tuple[Array, list[slice]]:
-    """The pixels side by side, and blocks of them. x [N,C,*] -> [N,P,C]"""
+def flat(x: Array) -> Array:
+    """The pixels side by side. x [N,C,*] -> [N,P,C]"""
     N, C, *size = x.shape
-    pixels = by_pixel(x).reshape(N, math.prod(size), C)
-    return pixels, parts(pixels.shape[1], max(TILE // C, 1))
+    return by_pixel(x).reshape(N, math.prod(size), C)
 
 
-def layer_norm(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
-    """x [*,D] -> [*,D]"""
-    x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
-    source, target = (a.reshape(-1, x.shape[-1]) for a in (x, y))
-    each(
-        lambda part: _normalise_rows(source[part], target[part], fixed(gamma), fixed(beta), eps),
-        parts(len(source), max(TILE // x.shape[-1], 1)),
-    )
-    return y
+def block(channels: int) -> int:
+    """Pixels of a block."""
+    return max(TILE // channels, 1)

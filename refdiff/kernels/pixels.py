@@ -6,9 +6,8 @@ become tokens, and tokens pixels, without a copy, and every loop runs over chann
 
 import numpy as np
 
-from refdiff.kernels.jit import jit
+from refdiff.kernels.tiles import count, tiled
 from refdiff.op import Array
-from refdiff.workers import each, parts
 
 TILE = 1 << 16  # numbers at a time
 
@@ -22,9 +21,8 @@ def by_pixel(x: Array) -> Array:
         return np.ascontiguousarray(y)
     made = np.empty(y.shape, y.dtype)
     source, target = x.reshape(*x.shape[:2], -1), made.reshape(len(x), -1, x.shape[1])
-    blocks = parts(source.shape[2], max(TILE // x.shape[1], 1))
-    tiles = [(n, some) for n in range(len(x)) for some in blocks]
-    each(lambda tile: _transpose(source[tile[0], :, tile[1]], target[tile]), tiles)
+    size = max(TILE // x.shape[1], 1)
+    _transpose(len(x) * count(source.shape[2], size), source, target, size)
     return made
 
 
@@ -33,9 +31,12 @@ def by_channel(y: Array) -> Array:
     return np.moveaxis(y, -1, 1)
 
 
-@jit
-def _transpose(x: Array, y: Array) -> None:
-    """x [C,P], y [P,C]"""
-    for p in range(y.shape[0]):
-        for c in range(y.shape[1]):
-            y[p, c] = x[c, p]
+@tiled
+def _transpose(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+    """Some pixels of y <- those of x. x [N,C,P], y [N,P,C]"""
+    blocks = -(-y.shape[1] // size)
+    n, first = tile // blocks, tile % blocks * size
+    for p in range(first, min(first + size, y.shape[1])):
+        row = y[n, p]
+        for c in range(len(row)):
+            row[c] = x[n, c, p]

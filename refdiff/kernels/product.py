@@ -4,25 +4,25 @@ A block's sums are the same in every tile. Those of BLAS depend on the tile's sh
 one sample alone says what its tiles are.
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
 from refdiff.kernels.block import accumulate
-from refdiff.kernels.jit import bias_or_zeros, fixed, jit
+from refdiff.kernels.jit import bias_or_zeros, fixed
 from refdiff.kernels.lanes import LANES, fill, total
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.scratch import scratch
+from refdiff.kernels.tiles import count, tiled
 from refdiff.op import Array
-from refdiff.workers import each, parts
+from refdiff.workers import each, parts, thread_count
 
 ROWS = 96  # of a tile
 TILES = 8  # that threads have to share, at least,
-LEAST = 1 << 20  # if that leaves so many multiplications to each
-PANELS = 4  # that a tile lays down: they stay in the second cache, and rows are read seldom
+LEAST = 1 << 17  # if that leaves so many multiplications to each
+INNER = 1280  # of a tile's panels
+PANELS = 1 << 18  # numbers of panels that a tile lays down: they stay in the second cache
 FEW = 8  # rows of a sample, below which it is not worth to lay the matrix down anew
-
 
 Way = Literal["row by row", "some columns at a time", "all columns laid down", "BLAS by tiles"]
 
@@ -41,100 +41,105 @@ def linear(x: Array, w: Array, b: Array | None) -> Array:
     """x [*,I], w [O,I] -> [*,O]; the last two axes are one sample, of fewer the last alone."""
     O, I = w.shape  # noqa: E741
     y = np.empty((*x.shape[:-1], O), np.result_type(x, w))
-    samples = np.ascontiguousarray(x).reshape(-1, x.shape[-2] if x.ndim > 2 else 1, I)
-    target = y.reshape(*samples.shape[:2], O)
-    rows, out, taken = samples.reshape(-1, I), target.reshape(-1, O), way(x, w)
+    rows, out, taken = np.ascontiguousarray(x).reshape(-1, I), y.reshape(-1, O), way(x, w)
+    if taken == "BLAS by tiles":
+        by_blas(rows, w, b, out, x.shape[-2] if x.ndim > 2 else 1)
+        return y
+    w, bias = fixed(w), bias_or_zeros(b, O)
     match taken:
         case "row by row":
-            outs, w, bias = (
-                parts(O, max(LEAST // (rows.size + 1), 1)),
-                fixed(w),
-                bias_or_zeros(b, O),
-            )
-            each(lambda some: dots(rows, w[some], bias[some], out[:, some]), outs)
+            size = max(LEAST // (rows.size + 1), 1)
+            _dots(count(O, size), rows, w, bias, out, size)
         case "some columns at a time":
-            by_columns(rows, fixed(w), bias_or_zeros(b, O), out)
+            inner = min(I, INNER)
+            panels = max(min(PANELS // (inner * WIDTH), count(O, WIDTH) // TILES), 1)
+            room = scratch("panels of a tile", (thread_count(), panels, inner, WIDTH), np.float32)
+            _some_columns(count(O, panels * WIDTH), rows, w, bias, room, out, ROWS)
         case _:
-            times = ready(w, b, taken != "BLAS by tiles")
-            tiles = divided(samples.shape[1], O, I)
-            each(
-                lambda tile: times(samples[tile[0], tile[1]], tile[2], target[tile[0], tile[1]]),
-                [(n, *tile) for n in range(len(samples)) for tile in tiles],
-            )
+            wide = divided(len(rows), O, I)
+            tiles = count(len(rows), ROWS) * count(O, wide)
+            _multiply(tiles, rows, laid(w), bias, out, ROWS, wide)
     return y
 
 
-def by_columns(x: Array, w: Array, b: Array, y: Array) -> None:
-    """Some columns of the product at a time, whose panels stay near. x [R,I], w [O,I], y [R,O]"""
-    O, I = w.shape  # noqa: E741
-    share = WIDTH * min(PANELS, -(-O // (TILES * WIDTH)))
-
-    def work(outs: slice) -> None:
-        count = -(-(outs.stop - outs.start) // WIDTH)
-        panels = scratch("panels of a tile", (count, I, WIDTH), np.float32)
-        _lay(w[outs], panels, 0, count)
-        for some in parts(len(x), ROWS):
-            _multiply(x[some], panels, b[outs], y[some], outs.start)
-
-    each(work, parts(O, share))
-
-
-def ready(w: Array, b: Array | None, single: bool) -> Callable[[Array, slice, Array], None]:
-    """x, outs, y: y[:, outs] <- x w[outs]ᵀ + b[outs], for tiles. w [O,K], x [T,K], y [T,O]
-
-    single: whether all is in float32. outs starts at a multiple of a panel's width, and no other
-    matrix is made ready meanwhile.
-    """
-    if single:
-        panels, bias = laid(fixed(w)), bias_or_zeros(b, len(w))
-        return lambda x, outs, y: _multiply(
-            x, panels[outs.start // WIDTH :], bias[outs], y, outs.start
-        )
-
-    def by_blas(x: Array, outs: slice, y: Array) -> None:
-        np.matmul(x, w[outs].T, out=y[:, outs])
-        if b is not None:
-            y[:, outs] += b[outs]
-
-    return by_blas
-
-
-def divided(rows: int, columns: int, inner: int) -> list[tuple[slice, slice]]:
-    """Tiles of a product: some rows each, and where those are few, some columns."""
-    blocks = parts(rows, ROWS)
-    share = max(-(-columns * len(blocks) // TILES), LEAST // (min(rows, ROWS) * inner), 1)
-    wide = -(-share // WIDTH) * WIDTH
-    return [(some, outs) for outs in parts(columns, wide) for some in blocks]
+def divided(rows: int, columns: int, inner: int) -> int:
+    """How many columns a tile of a product has: all, where rows make enough tiles."""
+    share = max(count(columns * count(rows, ROWS), TILES), LEAST // (min(rows, ROWS) * inner), 1)
+    return min(count(share, WIDTH), count(columns, WIDTH)) * WIDTH
 
 
 def laid(w: Array) -> Array:
     """w [O,K] as `multiply` reads it: [P,K,W], valid until the next one."""
     O, K = w.shape  # noqa: E741
-    panels = scratch("panels", (-(-O // WIDTH), K, WIDTH), np.float32)
-    share = max(LEAST // (8 * K * WIDTH), 1)
-    each(lambda some: _lay(w, panels, some.start, some.stop), parts(len(panels), share))
+    panels = scratch("panels", (count(O, WIDTH), K, WIDTH), np.float32)
+    _lay(len(panels), w, panels)
     return panels
 
 
-@jit
-def _lay(w: Array, panels: Array, first: int, last: int) -> None:
-    for panel in range(first, last):
-        lay(w[panel * WIDTH : (panel + 1) * WIDTH], panels[panel])
+def by_blas(x: Array, w: Array, b: Array | None, y: Array, sample: int) -> None:
+    """The product for samples of so many rows. x [N sample,I], w [O,I], b [O], y [N sample,O]"""
+    wide = divided(sample, *w.shape)
+    blocks = [
+        slice(n + some.start, n + some.stop)
+        for n in range(0, len(x), sample)
+        for some in parts(sample, ROWS)
+    ]
+
+    def work(tile: tuple[slice, slice]) -> None:
+        some, outs = tile
+        np.matmul(x[some], w[outs].T, out=y[some, outs])
+        if b is not None:
+            y[some, outs] += b[outs]
+
+    each(work, [(some, outs) for outs in parts(len(w), wide) for some in blocks])
 
 
-@jit
-def _multiply(x: Array, panels: Array, bias: Array, y: Array, column: int) -> None:
-    """Columns `column` and on of y <- x w + bias. x [T,K], panels [P,K,W], bias [O], y [T,*]"""
-    accumulate(x, panels, y[:, column : column + len(bias)], bias)
+@tiled
+def _lay(w: Array, panels: Array, who: int, tile: int) -> None:
+    """A panel of w. w [O,K], panels [P,K,W]"""
+    lay(w[tile * WIDTH : (tile + 1) * WIDTH], panels[tile])
 
 
-@jit
-def dots(x: Array, w: Array, b: Array, y: Array) -> None:
+@tiled
+def _multiply(
+    x: Array, panels: Array, bias: Array, y: Array, rows: int, wide: int, who: int, tile: int
+) -> None:
+    """Some rows and columns of y <- x w + bias. x [R,K], panels [P,K,W], bias [O], y [R,O]"""
+    blocks = -(-len(x) // rows)
+    row, column = tile % blocks * rows, tile // blocks * wide
+    some, outs = slice(row, row + rows), slice(column, column + wide)
+    accumulate(x[some], panels[column // WIDTH :], y[some, outs], bias[outs])
+
+
+@tiled
+def _some_columns(
+    x: Array, w: Array, bias: Array, room: Array, y: Array, rows: int, who: int, tile: int
+) -> None:
+    """Some columns of y, some of the inner axis at a time. room [threads,P,K,W]"""
+    panels = room[who]
+    wide, inner = WIDTH * len(panels), panels.shape[1]
+    columns = slice(tile * wide, (tile + 1) * wide)
+    factors, added = w[columns], bias[columns]
+    for first in range(0, x.shape[1], inner):
+        part = slice(first, min(first + inner, x.shape[1]))
+        some = panels[:, : part.stop - first]
+        for panel in range(-(-len(factors) // WIDTH)):
+            lay(factors[panel * WIDTH : (panel + 1) * WIDTH, part], some[panel])
+        for row in range(0, len(x), rows):
+            left, sums = x[row : row + rows, part], y[row : row + rows, columns]
+            if first == 0:
+                accumulate(left, some, sums, added)
+            else:
+                accumulate(left, some, sums, None)
+
+
+@tiled
+def _dots(x: Array, w: Array, b: Array, y: Array, size: int, who: int, tile: int) -> None:
     """Row by row, in lanes. x [R,I], w [O,I], b [O], y [R,O]"""
     R, I = x.shape  # noqa: E741
     whole = I - I % LANES
     sums = np.zeros(LANES, np.float32)
-    for o in range(len(w)):
+    for o in range(tile * size, min((tile + 1) * size, len(w))):
         factors = w[o]
         for r in range(R):
             row = x[r]

@@ -7,11 +7,10 @@ subnormal one; what float16 calls infinite or no number must be told to float32 
 import numpy as np
 import numpy.typing as npt
 
-from refdiff.kernels.jit import jit
+from refdiff.kernels.tiles import count, tiled
 from refdiff.op import Array
-from refdiff.workers import each, parts
 
-TILE = 1 << 18  # numbers at a time
+TILE = 1 << 16  # numbers at a time
 SCALE = np.float32(2.0**112)
 MAGNITUDE, SIGN, ENDLESS = np.uint32(0x7FFF), np.uint32(0x8000), np.uint32(0x7C00)
 ALL_ONES = np.uint32(0x7F800000)
@@ -22,18 +21,19 @@ def widen(x: Array, dtype: npt.DTypeLike) -> Array:
     x = np.ascontiguousarray(x)
     y = np.empty(x.shape, dtype)
     source, target = x.reshape(-1).view(np.uint16), y.reshape(-1)
-    each(lambda part: _widen(source[part], target[part]), parts(x.size, TILE))
+    _widen(count(x.size, TILE), source, target, TILE)
     return y
 
 
-@jit
-def _widen(x: Array, y: Array) -> None:
-    for i in range(x.size):
-        bits = np.uint32(x[i])
+@tiled
+def _widen(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+    some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
+    for i in range(len(to)):
+        bits = np.uint32(some[i])
         moved = np.uint32((bits & MAGNITUDE) << np.uint32(13))
         value = np.float32(moved.view(np.float32) * SCALE)
         made = value.view(np.uint32)
         if (bits & ENDLESS) == ENDLESS:
             made = moved | ALL_ONES
         signed = np.uint32(made | np.uint32((bits & SIGN) << np.uint32(16)))
-        y[i] = signed.view(np.float32)
+        to[i] = signed.view(np.float32)

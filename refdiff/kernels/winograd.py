@@ -8,89 +8,24 @@ Each of a tile's 36 numbers is multiplied by its own matrix of filters.
 import numpy as np
 
 from refdiff.kernels.block import accumulate
-from refdiff.kernels.jit import bias_or_zeros, fixed, jit
-from refdiff.kernels.lanes import copy, fill
+from refdiff.kernels.jit import bias_or_zeros, fixed, inlined
+from refdiff.kernels.lanes import fill
 from refdiff.kernels.panels import WIDTH
-from refdiff.kernels.points import TILE, evaluated, filtered, interpolated
+from refdiff.kernels.points import TILE
 from refdiff.kernels.scratch import scratch
+from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.transforms import POINTS, filters_in, tiles_in, tiles_out
 from refdiff.op import Array, current_engine
-from refdiff.workers import each, parts
+from refdiff.workers import thread_count
 
-POINTS = 36
-LANES = 64  # channels that are transformed together
-FILTERS = 8  # input channels whose filters are transformed together
-LEAST = 4  # tiles of a sample, from which it pays
+LEAST = 4  # tiles of a sample, from which it pays,
+OUTS = 8  # if so many filters use what is transformed
 MANY = 64  # tiles of a product, from which it is worth to have all filters ready
 FEW = 8  # tiles that are transformed by one thread
 INNER = 96  # channels of filters that are made ready at a time, where tiles are few
 
 
-@jit
-def tiles_in(x: Array, first: int, across: int, top: int, left: int, v: Array) -> None:
-    """Bᵀ d B of tiles `first` and on, `across` in a row. x [H,W,C], v [T,36,C]"""
-    H, W, C = x.shape
-    d, zeros = np.zeros((6, 6, LANES), np.float32), np.zeros(LANES, np.float32)
-    for t in range(len(v)):
-        row, column = TILE * ((first + t) // across) - top, TILE * ((first + t) % across) - left
-        for start in range(0, C, LANES):
-            n = min(LANES, C - start)
-            for j in range(6):
-                inside = 0 <= column + j < W
-                x0, x1, x2, x3, x4, x5 = (
-                    x[row, column + j, start:] if inside and 0 <= row < H else zeros,
-                    x[row + 1, column + j, start:] if inside and 0 <= row + 1 < H else zeros,
-                    x[row + 2, column + j, start:] if inside and 0 <= row + 2 < H else zeros,
-                    x[row + 3, column + j, start:] if inside and 0 <= row + 3 < H else zeros,
-                    x[row + 4, column + j, start:] if inside and 0 <= row + 4 < H else zeros,
-                    x[row + 5, column + j, start:] if inside and 0 <= row + 5 < H else zeros,
-                )
-                for c in range(n):
-                    d[0, j, c], d[1, j, c], d[2, j, c], d[3, j, c], d[4, j, c], d[5, j, c] = (
-                        evaluated(x0[c], x1[c], x2[c], x3[c], x4[c], x5[c])
-                    )
-            for i in range(6):
-                for c in range(n):
-                    d[i, 0, c], d[i, 1, c], d[i, 2, c], d[i, 3, c], d[i, 4, c], d[i, 5, c] = (
-                        evaluated(
-                            d[i, 0, c], d[i, 1, c], d[i, 2, c], d[i, 3, c], d[i, 4, c], d[i, 5, c]
-                        )
-                    )
-            for i in range(6):
-                for j in range(6):
-                    copy(d[i, j, :n], v[t, 6 * i + j, start : start + n])
-
-
-@jit
-def filters_in(w: Array, first: int, u: Array) -> None:
-    """G g Gᵀ of input channels `first` and on, as a panel of `multiply`. w [O,C,3,3], u [36,c,W]"""
-    O, C = w.shape[:2]  # noqa: E741
-    rows, flat = w.reshape(O, C * 9), u.reshape(POINTS, u.shape[1] * WIDTH)
-    g = np.zeros((6, 6, FILTERS * WIDTH), np.float32)
-    taps = np.zeros((3, 3, FILTERS * WIDTH), np.float32)
-    for start in range(0, u.shape[1], FILTERS):
-        some = min(FILTERS, u.shape[1] - start)
-        n = some * WIDTH
-        for o in range(O):
-            row = rows[o, 9 * (first + start) : 9 * (first + start + some)]
-            for c in range(some):
-                for k in range(9):
-                    taps[k // 3, k % 3, c * WIDTH + o] = row[9 * c + k]
-        for j in range(3):
-            for f in range(n):
-                g[0, j, f], g[1, j, f], g[2, j, f], g[3, j, f], g[4, j, f], g[5, j, f] = filtered(
-                    taps[0, j, f], taps[1, j, f], taps[2, j, f]
-                )
-        for i in range(6):
-            for f in range(n):
-                g[i, 0, f], g[i, 1, f], g[i, 2, f], g[i, 3, f], g[i, 4, f], g[i, 5, f] = filtered(
-                    g[i, 0, f], g[i, 1, f], g[i, 2, f]
-                )
-        for i in range(6):
-            for j in range(6):
-                copy(g[i, j, :n], flat[6 * i + j, start * WIDTH : (start + some) * WIDTH])
-
-
-@jit
+@inlined
 def products(v: Array, u: Array, m: Array) -> None:
     """Point by point. v [T,36,C], u [P,36,C,W], m [T,36,P W]"""
     zeros = np.zeros(m.shape[2], np.float32)
@@ -98,7 +33,7 @@ def products(v: Array, u: Array, m: Array) -> None:
         accumulate(v[:, point], u[:, point], m[:, point], zeros)
 
 
-@jit
+@inlined
 def by_parts(v: Array, w: Array, room: Array, m: Array) -> None:
     """The same for one panel of filters, some of their channels at a time, so that all stays near.
 
@@ -114,39 +49,10 @@ def by_parts(v: Array, w: Array, room: Array, m: Array) -> None:
             accumulate(v[:, point, first : first + n], u[:, point], m[:, point], None)
 
 
-@jit
-def tiles_out(m: Array, b: Array, first: int, across: int, y: Array, channel: int) -> None:
-    """Aᵀ m A and the bias, to channels `channel` and on. m [T,36,P W], b [O], y [h,w,*]"""
-    (h, w), O = y.shape[:2], len(b)  # noqa: E741
-    d = np.zeros((6, 6, LANES), np.float32)
-    for t in range(len(m)):
-        row, column = TILE * ((first + t) // across), TILE * ((first + t) % across)
-        for start in range(0, O, LANES):
-            n = min(LANES, O - start)
-            for j in range(6):
-                m0, m1, m2 = m[t, j, start:], m[t, 6 + j, start:], m[t, 12 + j, start:]
-                m3, m4, m5 = m[t, 18 + j, start:], m[t, 24 + j, start:], m[t, 30 + j, start:]
-                for o in range(n):
-                    d[0, j, o], d[1, j, o], d[2, j, o], d[3, j, o] = interpolated(
-                        m0[o], m1[o], m2[o], m3[o], m4[o], m5[o]
-                    )
-            for i in range(TILE):
-                for o in range(n):
-                    d[i, 0, o], d[i, 1, o], d[i, 2, o], d[i, 3, o] = interpolated(
-                        d[i, 0, o], d[i, 1, o], d[i, 2, o], d[i, 3, o], d[i, 4, o], d[i, 5, o]
-                    )
-            bias = b[start:]
-            for i in range(min(TILE, h - row)):
-                for j in range(min(TILE, w - column)):
-                    source, target = d[i, j], y[row + i, column + j, channel + start :]
-                    for o in range(n):
-                        target[o] = source[o] + bias[o]
-
-
-def pays(size: tuple[int, int]) -> bool:
+def pays(size: tuple[int, int], filters: int) -> bool:
     """Whether the products saved are worth the transforms."""
-    tiles = -(-size[0] // TILE) * -(-size[1] // TILE)
-    return tiles >= LEAST and not current_engine().plain
+    tiles = count(size[0], TILE) * count(size[1], TILE)
+    return tiles >= LEAST and filters >= OUTS and not current_engine().plain
 
 
 def convolve(
@@ -159,37 +65,78 @@ def convolve(
     O, C = w.shape[:2]  # noqa: E741
     y = np.empty((len(x), *size, O), np.float32)
     w, bias = fixed(w), bias_or_zeros(b, O)
-    across = -(-size[1] // TILE)
-    count = across * -(-size[0] // TILE)
-    panels = parts(O, WIDTH)
-    if count > MANY:
-        u = scratch("filters", (len(panels), POINTS, C, WIDTH), np.float32)
-        each(lambda outs: filters_in(w[outs], 0, u[outs.start // WIDTH]), panels)
-
-        def some_tiles(tile: tuple[int, slice]) -> None:
-            n, tiles = tile
-            shape = tiles.stop - tiles.start, POINTS
-            v = scratch("tiles in", (*shape, C), np.float32)
-            m = scratch("tiles out", (*shape, len(panels) * WIDTH), np.float32)
-            tiles_in(x[n], tiles.start, across, *corner, v)
-            products(v, u, m)
-            tiles_out(m, bias, tiles.start, across, y[n], 0)
-
-        each(some_tiles, [(n, tiles) for n in range(len(x)) for tiles in parts(count, MANY)])
+    across, (top, left), threads = count(size[1], TILE), corner, thread_count()
+    tiles, panels = across * count(size[0], TILE), count(O, WIDTH)
+    if tiles > MANY:
+        u = scratch("filters", (panels, POINTS, C, WIDTH), np.float32)
+        v = scratch("tiles in", (threads, MANY, POINTS, C), np.float32)
+        m = scratch("tiles out", (threads, MANY, POINTS, panels * WIDTH), np.float32)
+        _ready(panels, w, u)
+        _some_tiles(len(x) * count(tiles, MANY), x, across, top, left, u, bias, v, m, y)
         return y
-
-    v = scratch("all tiles", (len(x), count, POINTS, C), np.float32)
-    each(
-        lambda tile: tiles_in(x[tile[0]], tile[1].start, across, *corner, v[tile]),
-        [(n, tiles) for n in range(len(x)) for tiles in parts(count, FEW)],
-    )
-
-    def some_filters(outs: slice) -> None:
-        room = scratch("filters", (POINTS * INNER * WIDTH,), np.float32)
-        m = scratch("tiles out", (len(x) * count, POINTS, WIDTH), np.float32)
-        by_parts(v.reshape(-1, POINTS, C), w[outs], room, m)
-        for n in range(len(x)):
-            tiles_out(m[n * count : (n + 1) * count], bias[outs], 0, across, y[n], outs.start)
-
-    each(some_filters, panels)
+    v = scratch("all tiles", (len(x), tiles, POINTS, C), np.float32)
+    room = scratch("filters", (threads, POINTS * INNER * WIDTH), np.float32)
+    m = scratch("tiles out", (threads, len(x) * tiles, POINTS, WIDTH), np.float32)
+    _transform(len(x) * count(tiles, FEW), x, FEW, across, top, left, v)
+    _some_filters(panels, v, w, bias, across, room, m, y)
     return y
+
+
+@tiled
+def _ready(w: Array, u: Array, who: int, tile: int) -> None:
+    """A panel of filters. w [O,C,3,3], u [P,36,C,W]"""
+    filters_in(w[tile * WIDTH : (tile + 1) * WIDTH], 0, u[tile])
+
+
+@tiled
+def _some_tiles(
+    x: Array,
+    across: int,
+    top: int,
+    left: int,
+    u: Array,
+    bias: Array,
+    v: Array,
+    m: Array,
+    y: Array,
+    who: int,
+    tile: int,
+) -> None:
+    """Some of Winograd's tiles with all filters. v [threads,T,36,C], m [threads,T,36,P W]"""
+    tiles, some = -(-y.shape[1] // TILE) * across, v.shape[1]
+    blocks = -(-tiles // some)
+    n, first = tile // blocks, tile % blocks * some
+    size = min(some, tiles - first)
+    tiles_in(x[n], first, across, top, left, v[who, :size])
+    products(v[who, :size], u, m[who, :size])
+    tiles_out(m[who, :size], bias, first, across, y[n], 0)
+
+
+@tiled
+def _transform(
+    x: Array, some: int, across: int, top: int, left: int, v: Array, who: int, tile: int
+) -> None:
+    """Some of Winograd's tiles. v [N,T,36,C]"""
+    blocks = -(-v.shape[1] // some)
+    n, first = tile // blocks, tile % blocks * some
+    tiles_in(x[n], first, across, top, left, v[n, first : first + some])
+
+
+@tiled
+def _some_filters(
+    v: Array,
+    w: Array,
+    bias: Array,
+    across: int,
+    room: Array,
+    m: Array,
+    y: Array,
+    who: int,
+    tile: int,
+) -> None:
+    """A panel of filters with all tiles. v [N,T,36,C], room [threads,*], m [threads,N T,36,W]"""
+    N, T, _, C = v.shape
+    outs = slice(tile * WIDTH, (tile + 1) * WIDTH)
+    by_parts(v.reshape(N * T, POINTS, C), w[outs], room[who], m[who])
+    for n in range(N):
+        tiles_out(m[who, n * T : (n + 1) * T], bias[outs], 0, across, y[n], outs.start)

@@ -11,7 +11,7 @@ from refdiff.errors import ShapeError
 from refdiff.op import Array, op
 
 if TYPE_CHECKING:
-    from refdiff.kernels.conv2d import Window
+    from refdiff.kernels.taps import Window
 
 Padding = int | tuple[int, int, int, int]
 Shape = tuple[int, ...]
@@ -92,7 +92,7 @@ def window(
     groups: int = 1,
 ) -> tuple["Window", int]:
     """Where the taps meet the picture, and the groups, as the kernel takes them."""
-    from refdiff.kernels.conv2d import Window
+    from refdiff.kernels.taps import Window
 
     size = output_size(x.shape, w.shape, padding, stride, dilation, groups)
     top, _, left, _ = sides(padding)

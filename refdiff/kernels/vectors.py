@@ -1,0 +1,72 @@
+"""Loops over numbers in vectors, where the compiler makes none, or only of long ones.
+
+What they read and write are addresses: arrays are counted whenever they are handed over.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from refdiff.kernels.panels import INDEX, INT, LANES
+
+
+def _address(typing: Any, x: Any) -> Any:
+    """Where an array starts."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return cgutils.create_struct_proxy(x)(context, builder, args[0]).data
+
+    return types.CPointer(x.dtype)(x), code
+
+
+def _at(typing: Any, start: Any, offset: Any) -> Any:
+    """The address so many numbers on."""
+    kind = types.CPointer(start.dtype)
+    return kind(kind, INDEX), lambda context, builder, signature, args: builder.gep(
+        args[0], [args[1]]
+    )
+
+
+address: Any = intrinsic(_address)
+at: Any = intrinsic(_at)
+
+
+def elementwise(emit: Callable[..., Any]) -> Any:
+    """f(n, *addresses): the last of the arrays there [n] <- emit of all of them.
+
+    emit(builder, *values) gives the instructions, for numbers and vectors alike. They do not look
+    whether the last array begins within another.
+    """
+
+    def loops(typing: Any, n: Any, *starts: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            given, whole = (
+                cgutils.unpack_tuple(builder, args[1]),
+                builder.and_(args[0], INT(-LANES)),
+            )
+            for first, last, step in ((INT(0), whole, LANES), (whole, args[0], 1)):
+                with cgutils.for_range_slice(builder, first, last, INT(step), INT) as (k, _):
+                    places = [builder.gep(start, [k]) for start in given]
+                    if step > 1:
+                        places = [_vector(builder, place, step) for place in places]
+                    result = emit(builder, *(builder.load(place, align=4) for place in places))
+                    builder.store(result, places[-1], align=4)
+            return context.get_dummy_value()
+
+        return types.void(INDEX, types.Tuple.from_types(starts)), code
+
+    return intrinsic(loops)
+
+
+def _vector(builder: Any, place: Any, size: int) -> Any:
+    """The address of one number as that of so many."""
+    return builder.bitcast(place, ir.VectorType(place.type.pointee, size).as_pointer())
+
+
+def widened(builder: Any, value: Any, like: Any) -> Any:
+    """value in the format of `like`, which is no narrower."""
+    return value if value.type == like.type else builder.fpext(value, like.type)
