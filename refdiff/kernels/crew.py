@@ -1,8 +1,8 @@
 """Threads that share a kernel's tiles in compiled code, without the interpreter.
 
-Helpers watch for calls for about a millisecond after the last one, then sleep; a call waits for
-those alone that took part. So a hand-over costs a microsecond, where the interpreter's lock and a
-sleeping thread cost a hundred.
+Helpers watch for calls for a while after the last one, then sleep; a call waits for those alone
+that took part. So a hand-over costs neither the interpreter's lock nor a thread's waking up, which
+take longer than many an op.
 
 A crew is an array: for the caller and each helper a row of words. A caller that finds it busy does
 all tiles alone.

@@ -1,0 +1,102 @@
+"""What products and norms are made of, on sizes around those of registers."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refdiff.kernels import channels
+from refdiff.kernels.block import accumulate
+from refdiff.kernels.jit import jit
+from refdiff.kernels.lanes import LANES, deviations
+from refdiff.kernels.panels import WIDTH, lay
+from refdiff.op import Array
+
+SEEDS = st.integers(0, 2**32 - 1)
+U = {np.dtype(d): np.finfo(d).eps / 2 for d in (np.float32, np.float64)}
+either = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@jit
+def product(a: Array, w: Array, panels: Array, start: Array, c: Array, onward: bool) -> None:
+    """c <- start + a wᵀ, or c += a wᵀ. a [T,K], w [O,K], panels [P,K,W], start [O]"""
+    for panel in range(len(panels)):
+        lay(w[panel * WIDTH : (panel + 1) * WIDTH], panels[panel])
+    if onward:
+        accumulate(a, panels, c, None)
+    else:
+        accumulate(a, panels, c, start)
+
+
+@given(
+    rows=st.integers(1, 30),
+    inner=st.integers(0, 40) | st.integers(380, 390),
+    columns=st.integers(1, 5 * WIDTH),
+    onward=st.booleans(),
+    seed=SEEDS,
+)
+def test_products(rows: int, inner: int, columns: int, onward: bool, seed: int) -> None:
+    """Within γ(K + 1) of the true sums (Higham 2002, §3.1), and nothing beside them is touched."""
+    rng = np.random.default_rng(seed)
+
+    def some(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    a, w, start, wide = some(rows, inner), some(columns, inner), some(columns), some(rows, 200)
+    c, before = wide[:, 7 : 7 + columns] if columns < 190 else wide, wide.copy()
+    c = c[:, :columns]
+    began = (c if onward else np.broadcast_to(start, c.shape)).astype(np.float64)
+    panels = np.full((-(-columns // WIDTH), inner, WIDTH), np.nan, np.float32)
+    product(a, w, panels, start, c, onward)
+    truth = began + a.astype(np.float64) @ w.T
+    reach = abs(began) + abs(a).astype(np.float64) @ abs(w).T
+    n = (inner + 1) * U[np.dtype(np.float32)]
+    assert (abs(c - truth) <= n / (1 - n) * reach).all()
+    c[...] = 0
+    left = 7 if columns < 190 else 0
+    before[:, left : left + columns] = 0
+    assert (wide == before).all()
+
+
+@jit
+def sums(x: Array, middle: Array, total: Array, squares: Array, y: Array) -> None:
+    channels.add_pixels(x, total)
+    channels.add_squares(x, middle, squares)
+    channels.normalise(x, middle, middle, middle, y)
+
+
+@either
+@given(pixels=st.integers(1, 30), width=st.integers(1, 80), seed=SEEDS)
+def test_channels(dtype: Any, pixels: int, width: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, middle = rng.standard_normal((pixels, width)), rng.standard_normal(width)
+    x, middle = x.astype(dtype), middle.astype(dtype)
+    total, squares, y = np.zeros(width), np.zeros(width), np.empty_like(x)
+    sums(x, middle, total, squares, y)
+    exact, m = x.astype(np.float64), middle.astype(np.float64)
+    u = U[x.dtype]
+    few = (channels.FEW + pixels) * u  # additions of one format, then of float64
+    assert (abs(total - exact.sum(0)) <= few * abs(exact).sum(0)).all()
+    apart = (abs(exact) + abs(m)) ** 2
+    assert (abs(squares - ((exact - m) ** 2).sum(0)) <= (few + 4 * u) * apart.sum(0)).all()
+    reach = (abs(exact) + abs(m)) * abs(m) + abs(m)
+    assert (abs(y - ((exact - m) * m + m)) <= 4 * u * reach).all()
+
+
+@jit
+def spread(x: Array, middle: Any) -> Any:
+    return deviations(x, middle)
+
+
+@either
+@given(lanes=st.integers(0, 5), middle=st.integers(-3, 3), seed=SEEDS)
+def test_deviations(dtype: Any, lanes: int, middle: int, seed: int) -> None:
+    x = np.random.default_rng(seed).standard_normal(lanes * LANES).astype(dtype)
+    total, squares = spread(x, dtype(middle))
+    exact = x.astype(np.float64) - middle
+    n = (len(x) + 3) * U[x.dtype]
+    reach = abs(x.astype(np.float64)) + abs(middle)
+    assert abs(total - exact.sum()) <= n * reach.sum()
+    assert abs(squares - (exact**2).sum()) <= n * (reach**2).sum()

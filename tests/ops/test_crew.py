@@ -1,0 +1,104 @@
+"""Tiles of a kernel, shared: each is done once, by whoever, whatever else goes on."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refdiff.kernels.lanes import fill
+from refdiff.kernels.tiles import count, tiled
+from refdiff.op import Array
+from refdiff.workers import threads
+
+
+@tiled
+def visit(visits: Array, by: Array, room: Array, who: int, tile: int) -> None:
+    """Count a visit, by way of room of one's own. visits, by [tiles], room [threads,n]"""
+    fill(room[who], float(tile))
+    total = 0.0
+    for i in range(room.shape[1]):
+        total += room[who, i]
+    visits[tile] += total == tile * room.shape[1]
+    by[tile] = who
+
+
+def visited(tiles: int, helpers: int, size: int = 100) -> tuple[Array, Array]:
+    visits, by = np.zeros(tiles, np.int64), np.full(tiles, -1)
+    with threads(helpers):
+        visit(tiles, visits, by, np.zeros((helpers, size)))
+    return visits, by
+
+
+@given(tiles=st.integers(0, 300), helpers=st.integers(1, 5), size=st.integers(1, 300))
+@settings(max_examples=300)
+def test_every_tile_is_done_once(tiles: int, helpers: int, size: int) -> None:
+    visits, by = visited(tiles, helpers, size)
+    assert (visits == 1).all()
+    assert ((by >= 0) & (by < helpers)).all()
+
+
+def test_a_helper_that_slept_comes_back() -> None:
+    """Calls that follow one another find it awake, and its own half is done by it."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        time.sleep(0.05)
+        for _ in range(20):
+            _, by = visited(200, 2, 10_000)
+            if by[0] == 0 and by[-1] == 1:
+                return
+    raise AssertionError("one thread did everything for a minute")
+
+
+def test_two_callers_at_once() -> None:
+    """Who finds the crew busy does its tiles alone."""
+    wrong: list[Array] = []
+
+    def call() -> None:
+        for _ in range(300):
+            visits, _ = visited(50, 3)
+            if not (visits == 1).all():
+                wrong.append(visits)
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert not wrong
+
+
+ALONE = """
+import os, numpy as np, refdiff
+x = np.linspace(-3, 3, 1 << 17, dtype=np.float32)
+def compute():
+    with refdiff.engine("fast"), refdiff.threads(2):
+        return refdiff.ops.silu(x)
+first = compute()
+if hasattr(os, "fork"):
+    child = os.fork()
+    if not child:
+        os._exit(0 if (compute() == first).all() else 3)
+    assert os.waitpid(child, 0)[1] == 0
+assert (compute() == first).all()
+"""
+
+
+def test_a_fork_has_a_crew_of_its_own_and_processes_end() -> None:
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ALONE],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ},
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+@given(total=st.integers(0, 1000), size=st.integers(1, 50))
+def test_count(total: int, size: int) -> None:
+    assert count(total, size) == len(range(0, total, size))
