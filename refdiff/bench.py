@@ -29,8 +29,13 @@ def bench(args: Namespace) -> Iterator[str]:
     Raises ConfigError for what is no pipeline or no number of lines, ShapeError for an impossible
     size.
     """
+    if args.calibrate:
+        yield calibrated()
+        return
     if args.top < 1:
         raise ConfigError(f"--top is {args.top}, expected the number of lines to show, 1 or more")
+    from refdiff.kernels import price
+
     if args.plot:
         check_writable(args.plot)
     pipe = load(args.model)
@@ -49,12 +54,32 @@ def bench(args: Namespace) -> Iterator[str]:
             f"this machine's peaks with this engine: {peaks['products'] / 1e9:.0f} GFLOP/s in "
             f"products of {SIDE}x{SIDE}, {peaks['bytes'] / 1e9:.1f} GB/s in sums of long arrays"
         )
+        yield price.told()
         for name, found in taken.items():
             yield ""
             yield from told(name, found, peaks, args.top)
     if args.plot:
         with atomic_write(args.plot) as file:
             plot([panel(*part, peaks) for part in taken.items()]).save(file, "png")
+
+
+def calibrated() -> str:
+    """Measure what the kernels' choices depend on, and keep it for processes to come.
+
+    Raises ConfigError where nothing can be kept.
+    """
+    from refdiff.kernels import price, winograd
+
+    print("measuring the machine ...", file=sys.stderr)
+    with engine("fast"):
+        found = measured_peaks()["products"] / winograd.transform_rate()
+    place = price.keep(found)
+    if place is None:
+        raise ConfigError(
+            "what was measured cannot be kept: neither REFDIFF_CACHE_DIR nor ~/.cache/refdiff can "
+            "be written; set REFDIFF_CACHE_DIR to a folder that can"
+        )
+    return f"{price.told()}; kept in {place}"
 
 
 def step(pipe: Pipeline, size: tuple[int, int] | None) -> Callable[[], object]:

@@ -34,6 +34,7 @@ BENCH_EXAMPLES = """\
 examples:
   refdiff bench
   refdiff bench --model stable-diffusion-v1-5 --size 512x512 --top 30 --plot roofline.png
+  refdiff bench --calibrate
 """
 
 SCHEDULE_EXAMPLES = """\
@@ -129,6 +130,8 @@ def add_bench(commands: Commands) -> None:
     add("--top", type=int, metavar="N", default=12, help="lines of a table (%(default)s)")
     add("--plot", metavar="PNG", help="also draw the roofline")
     add("--json", action="store_true", help="all numbers, for a machine")
+    calibrate = "measure what the engine's choices depend on, keep it, and do nothing else"
+    add("--calibrate", action="store_true", help=calibrate)
     add_threads(command)
 
 

@@ -19,7 +19,7 @@ ROOMS: dict[str, set[str]] = {
     "memory": set(),
     "workers": set(),
     "op": {"workers"},
-    "kernels": {"op", "workers", "memory"},
+    "kernels": {"op", "workers", "memory", "atomic"},
     "ops": {"op", "kernels"},
     "strips": {"op", "ops", "kernels"},
     "safetensors": {"atomic", "strict_json"},
@@ -63,7 +63,7 @@ ROOMS: dict[str, set[str]] = {
     "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading", "manifest"}
     | {"pipeline", "latents", "progress", "trace", "tracefile", "tracing", "verify"},
     "show": {"atomic", "diffusion", "loading", "plots", "tables"},
-    "bench": {"op", "ops", "atomic", "ledger", "loading", "pipeline", "plots", "tables"},
+    "bench": {"op", "ops", "kernels", "atomic", "ledger", "loading", "pipeline", "plots", "tables"},
     "cli_verify": {"arguments", "comparecommand", "kitcommand"},
     "cli": {
         "bench",

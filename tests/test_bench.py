@@ -1,7 +1,8 @@
 """`refdiff bench` and `--explain-engine`: what is counted, and that it is done as it is said."""
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,7 @@ from PIL import Image
 import refdiff
 from refdiff import ops
 from refdiff.cli import main
-from refdiff.kernels import product, winograd
+from refdiff.kernels import conv2d, jit, panels, price, product, winograd
 from refdiff.ledger import ledger
 
 F32 = np.float32
@@ -50,14 +51,19 @@ def test_ops_within_ops_are_not_counted_twice() -> None:
 @pytest.mark.parametrize(
     ("call", "words", "expected"),
     [
-        (lambda: ops.conv2d(zeros(1, 3, 16, 16), zeros(4, 3, 3, 3), padding=1), "Winogr", "tiles"),
-        (lambda: ops.conv2d(zeros(1, 3, 4, 4), zeros(4, 3, 3, 3), padding=1), "columns", "laid"),
-        (lambda: ops.conv2d(zeros(1, 3, 16, 16), zeros(4, 3, 3, 3), stride=2), "columns", "laid"),
-        (lambda: ops.conv2d(zeros(1, 3, 16, 16), zeros(4, 3, 1, 1)), "pixels", "laid"),
+        (lambda: ops.conv2d(zeros(1, 64, 16, 16), zeros(64, 64, 3, 3), padding=1), "Winogr", "W"),
+        (lambda: ops.conv2d(zeros(1, 3, 16, 16), zeros(4, 3, 3, 3), padding=1), "columns", "c"),
+        (lambda: ops.conv2d(zeros(1, 64, 4, 4), zeros(64, 64, 3, 3), padding=1), "columns", "c"),
+        (lambda: ops.conv2d(zeros(1, 32, 32, 32), zeros(4, 32, 3, 3), stride=2), "rows", "r"),
+        (lambda: ops.conv2d(zeros(1, 3, 16, 16), zeros(4, 3, 1, 1)), "pixels", "all"),
         (lambda: ops.linear(zeros(3, 4), zeros(5, 4)), "row by row", "dots"),
         (lambda: ops.linear(zeros(1, 30, 4), zeros(50, 4)), "some columns", "some columns"),
-        (lambda: ops.linear(zeros(1, 30, 4), zeros(5, 4)), "all columns", "laid"),
-        (lambda: ops.linear(zeros(1, 30, 4, dtype=float), zeros(5, 4, dtype=float)), "BLAS", ""),
+        (lambda: ops.linear(zeros(1, 30, 4), zeros(5, 4)), "all columns", "all"),
+        (
+            lambda: ops.linear(zeros(1, 30, 4, dtype=float), zeros(5, 4, dtype=float)),
+            "BLAS",
+            "BLAS",
+        ),
         (lambda: ops.silu(zeros(3)), "kernel", ""),
     ],
 )
@@ -76,10 +82,13 @@ def test_what_is_said_is_what_was_done(
 
         monkeypatch.setattr(module, name, call)
 
-    noted(winograd, "convolve", "tiles")
-    noted(product, "dots", "dots")
-    noted(product, "by_columns", "some columns")
-    noted(product, "laid", "laid")
+    noted(winograd, "convolve", "W")
+    noted(conv2d, "by_columns", "c")
+    noted(conv2d, "by_rows", "r")
+    noted(product, "_dots", "dots")
+    noted(product, "_some_columns", "some columns")
+    noted(product, "_multiply", "all")
+    noted(product, "by_blas", "BLAS")
     with refdiff.engine("fast"), ledger() as found:
         call()
     ((_, _, how),) = found
@@ -108,6 +117,59 @@ def test_the_command_says_where_time_goes(
     told = json.loads(capsys.readouterr().out)
     assert {line["op"] for line in told["parts"]["U-Net"]} >= {"conv2d", "linear", "attention"}
     assert all(line["seconds"] > 0 for part in told["parts"].values() for line in part)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of one's own, and no price remembered before or after."""
+    monkeypatch.setenv("REFDIFF_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(jit, "folder", jit.folder.__wrapped__)
+    monkeypatch.setattr(price, "folder", jit.folder)
+    price.price.cache_clear()
+    yield tmp_path
+    price.price.cache_clear()
+
+
+def test_choices_are_calibrated(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert price.price() == price.USUAL
+    assert main(["bench", "--calibrate"]) == 0
+    told = capsys.readouterr().out
+    kept = json.loads((cache / "machine.json").read_bytes())["price"]
+    assert price.price() == kept != price.USUAL
+    assert f"{kept:.0f} operations" in told
+    assert str(cache / "machine.json") in told
+
+
+@pytest.mark.parametrize("value", [1.5, 60.0, 149.0, 1000.0])
+def test_the_price_decides(value: float, cache: Path) -> None:
+    """Where transforms are dear fewer convolutions are by Winograd; and it is said from where."""
+    price.keep(value)
+    least = next(c for c in range(1, 4000) if price.winograd_pays(c, c))
+    across = next(c for c in range(1, 4000) if c % panels.LANES == 0 and price.winograd_pays(c, c))
+    assert least <= value / 3 + 1 <= across + panels.LANES
+    assert f"from {math.floor(value / 3) + 1} channels" in price.told()
+    x, w = zeros(1, across, 16, 16), zeros(across, across, 3, 3)
+    with refdiff.engine("fast"):
+        assert ops.conv2d.explain(x, w, padding=1).startswith("Winograd")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"{}", b"[]", b'{"price": "150"}', b'{"price": 1e9}', b'{"price": NaN}', b"\xff"],
+)
+def test_a_damaged_price_is_not_believed(damaged: bytes, cache: Path) -> None:
+    (cache / "machine.json").write_bytes(damaged)
+    assert price.price() == price.USUAL
+
+
+def test_a_price_without_a_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(price, "folder", lambda: None)
+    price.price.cache_clear()
+    assert price.price() == price.USUAL
+    assert main(["bench", "--calibrate"]) == 2
+    assert "cannot be kept" in capsys.readouterr().err
 
 
 def test_no_lines_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

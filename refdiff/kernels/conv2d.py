@@ -27,7 +27,7 @@ def way(x: Array, w: Array, window: Window, groups: int) -> Way:
     if plain and kernel == (1, 1) and not any(window.corner) and size == x.shape[2:]:
         return "pixels times filters"
     single = x.dtype == w.dtype == np.float32
-    if plain and kernel == (3, 3) and single and winograd.pays(size, len(w)):
+    if plain and kernel == (3, 3) and single and winograd.pays(size, w.shape[1], len(w)):
         return "Winograd F(4x4,3x3)"
     if single and w.shape[1] >= DEEP and size[1] >= LONG:
         return "rows times filters, tap by tap"

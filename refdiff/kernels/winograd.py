@@ -5,6 +5,8 @@
 Each of a tile's 36 numbers is multiplied by its own matrix of filters.
 """
 
+import time
+
 import numpy as np
 
 from refdiff.kernels.block import accumulate
@@ -12,14 +14,14 @@ from refdiff.kernels.jit import bias_or_zeros, fixed, inlined
 from refdiff.kernels.lanes import fill
 from refdiff.kernels.panels import WIDTH
 from refdiff.kernels.points import TILE
+from refdiff.kernels.price import winograd_pays
 from refdiff.kernels.scratch import scratch
 from refdiff.kernels.tiles import count, tiled
 from refdiff.kernels.transforms import POINTS, filters_in, tiles_in, tiles_out
 from refdiff.op import Array, current_engine
 from refdiff.workers import thread_count
 
-LEAST = 4  # tiles of a sample, from which it pays,
-OUTS = 8  # if so many filters use what is transformed
+LEAST = 4  # tiles of a sample, from which it may pay
 MANY = 64  # tiles of a product, from which it is worth to have all filters ready
 FEW = 8  # tiles that are transformed by one thread
 INNER = 96  # channels of filters that are made ready at a time, where tiles are few
@@ -49,10 +51,25 @@ def by_parts(v: Array, w: Array, room: Array, m: Array) -> None:
             accumulate(v[:, point, first : first + n], u[:, point], m[:, point], None)
 
 
-def pays(size: tuple[int, int], filters: int) -> bool:
-    """Whether the products saved are worth the transforms."""
+def pays(size: tuple[int, int], channels: int, filters: int) -> bool:
+    """Whether the products saved are worth the transforms: price.py says how that is weighed.
+
+    Not by how large a picture is, so that strips of one are computed as the whole.
+    """
     tiles = count(size[0], TILE) * count(size[1], TILE)
-    return tiles >= LEAST and filters >= OUTS and not current_engine().plain
+    return tiles >= LEAST and winograd_pays(channels, filters) and not current_engine().plain
+
+
+def transform_rate(channels: int = 256, size: int = 64, runs: int = 5) -> float:
+    """Numbers a second that are transformed, at best."""
+    x, across = np.zeros((1, size, size, channels), np.float32), count(size, TILE)
+    v = np.empty((1, across**2, POINTS, channels), np.float32)
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        _transform(count(across**2, FEW), x, FEW, across, 1, 1, v)
+        seconds.append(time.perf_counter() - start)
+    return v.size / min(seconds)
 
 
 def convolve(

@@ -67,7 +67,7 @@ def reach(x: np.ndarray, w: np.ndarray, **options: Any) -> np.ndarray | float:
     """Of Winograd's way, where it is taken."""
     size = output_size(x.shape, w.shape, **options)
     plain = all(options[name] == 1 for name in ("stride", "dilation", "groups"))
-    if not plain or w.shape[2:] != (3, 3) or not winograd.pays(size, len(w)):
+    if not plain or w.shape[2:] != (3, 3) or not winograd.pays(size, w.shape[1], len(w)):
         return 0.0
     top, _, left, _ = sides(options["padding"])
     return points.reach(x, w, size, (top, left))
