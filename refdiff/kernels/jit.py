@@ -18,10 +18,16 @@ import numpy as np
 from llvmlite import binding
 from numba import types
 from numba.core import caching
+from numba.core import config as numba_config
 from numba.core.ccallback import CFunc
 
 F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS = {"nogil": True, "error_model": "numpy"}
+config: Any = numba_config
+_features = binding.get_host_cpu_features()
+if config.CPU_FEATURES is None and _features.get("avx512f"):
+    # LLVM makes vectors half as long as they could be, for processors that ran slower with them
+    config.CPU_FEATURES = f"{_features.flatten()},-prefer-256-bit"
 _made: list[Any] = []
 _natives: list[Any] = []
 
