@@ -125,16 +125,14 @@ def _some_queries(
     sums = np.zeros((T, -(-y.shape[3] // HALF) * HALF), np.float32)
     scale = np.float32(1 / np.sqrt(np.float64(q.shape[3])))
     for t in range(T):
-        row, to = q[n, start + t, h], scaled[t]
-        for i in range(len(row)):
-            to[i] = row[i] * scale
+        for i in range(q.shape[3]):
+            scaled[t, i] = q[n, start + t, h, i] * scale
     given = mask[head % len(mask), start : start + T] if len(mask) else sums[:0]
     totals = some_queries(scaled, keys[n, h], values[n, h], given, sums)
     for t in range(T):
-        row, to = sums[t], y[n, start + t, h]
         part = np.float32(1) / totals[t]
-        for i in range(len(to)):
-            to[i] = row[i] * part
+        for i in range(y.shape[3]):
+            y[n, start + t, h, i] = sums[t, i] * part
 
 
 @inlined

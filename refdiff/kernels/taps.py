@@ -6,7 +6,7 @@ import numpy as np
 
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import bias_or_zeros, fixed, jit
-from refdiff.kernels.lanes import copy, fill
+from refdiff.kernels.lanes import copy
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.product import ROWS, divided
 from refdiff.kernels.scratch import scratch
@@ -84,7 +84,8 @@ def _lay_taps(w: Array, channels: int, room: Array, panels: Array, who: int, til
     lay(w[tile * WIDTH : (tile + 1) * WIDTH], panel)
     for tap in range(taps):
         for c in range(channels):
-            copy(panel[c * taps + tap], panels[tile, tap * channels + c])
+            for i in range(WIDTH):
+                panels[tile, tap * channels + c, i] = panel[c * taps + tap, i]
 
 
 @tiled
@@ -165,7 +166,6 @@ def copy_columns(
         row, column = (first + p) // across * stride - top, (first + p) % across * stride - left
         for tap in range(columns.shape[1]):
             i, j = row + dilation * (tap // width), column + dilation * (tap % width)
-            if 0 <= i < H and 0 <= j < W:
-                copy(x[i, j], columns[p, tap])
-            else:
-                fill(columns[p, tap], 0.0)
+            inside = 0 <= i < H and 0 <= j < W
+            for c in range(columns.shape[2]):
+                columns[p, tap, c] = x[i, j, c] if inside else 0
