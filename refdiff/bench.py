@@ -64,16 +64,18 @@ def bench(args: Namespace) -> Iterator[str]:
 
 
 def calibrated() -> str:
-    """Measure what the kernels' choices depend on, and keep it for processes to come.
+    """Measure from where on Winograd pays, and keep that for processes to come.
 
     Raises ConfigError where nothing can be kept.
     """
     from refdiff.kernels import price, winograd
 
     print("measuring the machine ...", file=sys.stderr)
+    x = np.zeros((1, 64, 64, 256), np.float32)
     with engine("fast"):
-        found = measured_peaks()["products"] / winograd.transform_rate()
-    place = price.keep(found)
+        numbers = winograd.transformed(x, (64, 64), (1, 1)).size
+        rate = numbers / best(lambda: winograd.transformed(x, (64, 64), (1, 1)))
+        place = price.keep(measured_peaks()["products"] / rate)
     if place is None:
         raise ConfigError(
             "what was measured cannot be kept: neither REFDIFF_CACHE_DIR nor ~/.cache/refdiff can "

@@ -130,7 +130,7 @@ def add_bench(commands: Commands) -> None:
     add("--top", type=int, metavar="N", default=12, help="lines of a table (%(default)s)")
     add("--plot", metavar="PNG", help="also draw the roofline")
     add("--json", action="store_true", help="all numbers, for a machine")
-    calibrate = "measure what the engine's choices depend on, keep it, and do nothing else"
+    calibrate = "measure where Winograd pays on this machine, keep that, and do nothing else"
     add("--calibrate", action="store_true", help=calibrate)
     add_threads(command)
 

@@ -11,7 +11,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial, update_wrapper
@@ -130,10 +130,7 @@ class Op(Generic[P]):
     def _compute(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         chosen = current_engine()
         face = self._face(chosen, (*args, *kwargs.values()))
-        if face is self.definition:
-            with one_thread_of_blas():
-                y = face(*args, **kwargs)
-        else:
+        with one_thread_of_blas() if face is self.definition else nullcontext():
             y = face(*args, **kwargs)
         return y if chosen.rounding is None else round_to(y, chosen.rounding)
 

@@ -1,9 +1,9 @@
 """How many threads compute, and work in tiles that come out the same whoever does them.
 
-While an op is computed BLAS has one thread: with more, the order of its sums depends on how many
-there are. Kernels cut their work into tiles whose sizes depend on the shape of one sample alone,
-and threads only decide who does which. So results are the same bit for bit with any number of
-threads and in any batch.
+While definitions or tiles are computed BLAS has one thread: with more, the order of its sums
+depends on how many there are. Kernels cut their work into tiles that do not change any sum, or
+whose sizes depend on the shape of one sample alone, and threads only decide who does which. So
+results are the same bit for bit with any number of threads and in any batch.
 """
 
 import os

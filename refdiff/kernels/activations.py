@@ -6,14 +6,16 @@ P is of degree 9, by least squares of the relative error at Chebyshev's points: 
 off by at most 4.5 units of roundoff, and exp by another x^2 / 2 of them.
 """
 
+from collections.abc import Callable
 from math import erfc, sqrt
+from typing import Any
 
 import numpy as np
 
 from refdiff.kernels.exponential import exp32
 from refdiff.kernels.fma import fma
 from refdiff.kernels.jit import inlined
-from refdiff.kernels.tiles import Tiled, count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
 TILE = 1 << 14  # numbers at a time
@@ -46,76 +48,81 @@ def sigma32(x: np.float32) -> np.float32:
     return (ONE if x > 0 else e) / (ONE + e)
 
 
-@tiled
-def _silu32(x: Array, y: Array, size: int, who: int, tile: int) -> None:
-    some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
-    for i in range(len(to)):
-        to[i] = some[i] * sigma32(some[i])
+def numbers(f: Callable[[Any], Any]) -> Tiled:
+    """y <- f(x), number by number."""
+
+    def by(f: Callable[[Any], Any], name: str = f.__name__) -> Callable[..., None]:
+        def every(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+            some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
+            for i in range(len(to)):
+                to[i] = f(some[i])
+
+        every.__name__ = name
+        return every
+
+    return Tiled(by(inlined(f)), by(f))
 
 
-@tiled
-def _silu64(x: Array, y: Array, size: int, who: int, tile: int) -> None:
-    for i in range(tile * size, min((tile + 1) * size, len(x))):
-        y[i] = x[i] / (1.0 + np.exp(-x[i]))
+def gated(f: Callable[[Any], Any]) -> Tiled:
+    """y <- value f(gate) for rows of values and their gates. x [R,2D], y [R,D]"""
+
+    def by(f: Callable[[Any], Any], name: str = f"{f.__name__}_gated") -> Callable[..., None]:
+        def every(x: Array, y: Array, rows: int, who: int, tile: int) -> None:
+            D = y.shape[1]
+            for r in range(tile * rows, min((tile + 1) * rows, len(x))):
+                values, gates, to = x[r, :D], x[r, D:], y[r]
+                for i in range(D):
+                    to[i] = values[i] * f(gates[i])
+
+        every.__name__ = name
+        return every
+
+    return Tiled(by(inlined(f)), by(f))
 
 
-@tiled
-def _quick_gelu32(x: Array, y: Array, size: int, who: int, tile: int) -> None:
-    some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
-    for i in range(len(to)):
-        to[i] = some[i] * sigma32(np.float32(1.702) * some[i])
+def _silu32(x: Any) -> Any:
+    return x * sigma32(x)
 
 
-@tiled
-def _quick_gelu64(x: Array, y: Array, size: int, who: int, tile: int) -> None:
-    for i in range(tile * size, min((tile + 1) * size, len(x))):
-        y[i] = x[i] / (1.0 + np.exp(-1.702 * x[i]))
+def _silu64(x: Any) -> Any:
+    return x / (1.0 + np.exp(-x))
 
 
-@tiled
-def _gelu32(x: Array, y: Array, size: int, who: int, tile: int) -> None:
-    some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
-    for i in range(len(to)):
-        to[i] = some[i] * phi32(some[i])
+def _quick_gelu32(x: Any) -> Any:
+    return x * sigma32(np.float32(1.702) * x)
 
 
-@tiled
-def _gelu64(x: Array, y: Array, size: int, who: int, tile: int) -> None:
-    for i in range(tile * size, min((tile + 1) * size, len(x))):
-        y[i] = 0.5 * x[i] * erfc(-_ROOT_HALF * x[i])
+def _quick_gelu64(x: Any) -> Any:
+    return x / (1.0 + np.exp(-1.702 * x))
 
 
-@tiled
-def _geglu32(x: Array, y: Array, rows: int, who: int, tile: int) -> None:
-    D = y.shape[1]
-    for r in range(tile * rows, min((tile + 1) * rows, len(x))):
-        values, gates, to = x[r, :D], x[r, D:], y[r]
-        for i in range(D):
-            to[i] = values[i] * (gates[i] * phi32(gates[i]))
+def _gelu32(x: Any) -> Any:
+    return x * phi32(x)
 
 
-@tiled
-def _geglu64(x: Array, y: Array, rows: int, who: int, tile: int) -> None:
-    D = y.shape[1]
-    for r in range(tile * rows, min((tile + 1) * rows, len(x))):
-        values, gates, to = x[r, :D], x[r, D:], y[r]
-        for i in range(D):
-            to[i] = values[i] * (0.5 * gates[i] * erfc(-_ROOT_HALF * gates[i]))
+def _gelu64(x: Any) -> Any:
+    return 0.5 * x * erfc(-_ROOT_HALF * x)
+
+
+silu32, silu64 = numbers(_silu32), numbers(_silu64)
+quick_gelu32, quick_gelu64 = numbers(_quick_gelu32), numbers(_quick_gelu64)
+gelu32, gelu64 = numbers(_gelu32), numbers(_gelu64)
+geglu32, geglu64 = gated(_gelu32), gated(_gelu64)
 
 
 def silu(x: Array) -> Array:
     """x sigma(x). x [*] -> [*]"""
-    return _each_number(x, _silu32, _silu64)
+    return _each_number(x, silu32, silu64)
 
 
 def quick_gelu(x: Array) -> Array:
     """x sigma(1.702 x). x [*] -> [*]"""
-    return _each_number(x, _quick_gelu32, _quick_gelu64)
+    return _each_number(x, quick_gelu32, quick_gelu64)
 
 
 def gelu(x: Array) -> Array:
     """x Phi(x). x [*] -> [*]"""
-    return _each_number(x, _gelu32, _gelu64)
+    return _each_number(x, gelu32, gelu64)
 
 
 def geglu(x: Array) -> Array:
@@ -123,8 +130,8 @@ def geglu(x: Array) -> Array:
     D = x.shape[-1] // 2
     rows = np.ascontiguousarray(x).reshape(-1, 2 * D)
     y = np.empty((len(rows), D), x.dtype)
-    kernel = _geglu32 if x.dtype == np.float32 else _geglu64
     size = max(TILE // D, 1)
+    kernel = geglu32 if x.dtype == np.float32 else geglu64
     kernel(count(len(rows), size), rows, y, size)
     return y.reshape(*x.shape[:-1], D)
 

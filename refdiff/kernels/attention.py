@@ -10,7 +10,7 @@ from refdiff.kernels.jit import inlined
 from refdiff.kernels.lanes import LANES, LOWEST, copy, fill, largest, total
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.scratch import scratch
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import each, parts
 
@@ -53,8 +53,8 @@ def in_float32(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     """q [N,L,h,d], k [N,S,h,d], v [N,S,h,e], mask broadcast to [*,L,S] -> [N,L,h,e]"""
     N, L, h, d = q.shape
     S, e = v.shape[1], v.shape[3]
-    keys = scratch("keys", (N, h, -(-S // WIDTH), d, WIDTH), np.float32)
-    values = scratch("values", (N, h, -(-e // WIDTH), S, WIDTH), np.float32)
+    keys = scratch("keys", (N, h, count(S, WIDTH), d, WIDTH), np.float32)
+    values = scratch("values", (N, h, count(e, WIDTH), S, WIDTH), np.float32)
     y = np.empty((N, L, h, e), np.float32)
     given = np.zeros((0, 0, 0), np.float32) if mask is None else distinct(mask)
     _lay_down(N * h, k, v, keys, values)
@@ -85,7 +85,7 @@ def by_blas(q: Array, k: Array, v: Array, mask: Array | None, y: Array) -> None:
     y /= total
 
 
-@tiled
+@Tiled
 def _lay_down(k: Array, v: Array, keys: Array, values: Array, who: int, tile: int) -> None:
     """Keys and values of a head as blocks of a product are read.
 
@@ -102,7 +102,7 @@ def _lay_down(k: Array, v: Array, keys: Array, values: Array, who: int, tile: in
             fill(target[len(some) :], np.float32(0))
 
 
-@tiled
+@Tiled
 def _some_queries(
     q: Array,
     keys: Array,

@@ -43,7 +43,7 @@ def convolve(x: Array, w: Array, b: Array | None, window: Window, groups: int) -
         case "Winograd F(4x4,3x3)":
             y = winograd.convolve(pixels, w, b, size, window.corner)
         case taken:
-            y = np.empty((len(x), *size, O), np.result_type(x, w))
+            y = np.empty((len(x), size[0] * size[1], O), np.result_type(x, w))
             by = by_rows if taken == "rows times filters, tap by tap" else by_columns
             for start in range(0, O, O // groups):
                 outs = slice(start, start + O // groups)

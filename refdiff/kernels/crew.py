@@ -149,7 +149,7 @@ def _of(process: int, count: int) -> Crew:
 
 
 def crew() -> Array:
-    """Those who are to compute now, as `share` is told: [threads, ROW]"""
+    """The words of those who are to compute now: [threads, ROW]"""
     made = _of(os.getpid(), thread_count())
     made.wake()
     return made.words

@@ -7,8 +7,10 @@ from llvmlite import binding, ir
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from refdiff.kernels.panels import X86
+
 _features = binding.get_host_cpu_features()
-FUSED = bool(_features.get("fma")) or not binding.get_process_triple().startswith(("x86", "i"))
+FUSED = bool(_features.get("fma")) or not X86
 
 
 def fma(a: Any, b: Any, c: Any) -> Any:

@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 config: Any = numba_config
 _features = binding.get_host_cpu_features()
-if config.CPU_FEATURES is None and _features.get("avx512f"):
+if config.CPU_NAME is config.CPU_FEATURES is None and _features.get("avx512f"):
     # LLVM makes vectors half as long as they could be, for processors that ran slower with them
     config.CPU_FEATURES = f"{_features.flatten()},-prefer-256-bit"
 _made: list[Any] = []
@@ -142,7 +142,7 @@ class Kept(caching.FunctionCache):
     _impl_class = _Impl
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        """For what a function is compiled: which function its file says, its code the folder."""
+        """The types alone: the file says which function, the folder which state of the code."""
         return sig, codegen.magic_tuple()
 
     def load_overload(self, signature: Any, target: Any) -> Any:

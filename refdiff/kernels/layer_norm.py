@@ -4,13 +4,13 @@ import numpy as np
 
 from refdiff.kernels.jit import fixed
 from refdiff.kernels.lanes import LANES, deviations, summed
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
 TILE = 1 << 14  # numbers at a time
 
 
-@tiled
+@Tiled
 def _normalise(
     x: Array, gamma: Array, beta: Array, eps: float, y: Array, size: int, who: int, tile: int
 ) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 
 from refdiff.kernels.lanes import copy
 from refdiff.kernels.pixels import by_channel, by_pixel
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
 TILE = 1 << 15  # numbers at a time
 
 
-@tiled
+@Tiled
 def _add(x: Array, y: Array, z: Array, size: int, who: int, tile: int) -> None:
     """z <- x + y. x, y, z [n]"""
     a, b = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
@@ -32,7 +32,7 @@ def add(x: Array, y: Array) -> Array:
     return z
 
 
-@tiled
+@Tiled
 def _place(x: Array, y: Array, start: int, rows: int, who: int, tile: int) -> None:
     """Columns `start` and on of y <- x. x [R,C], y [R,D]"""
     for row in range(tile * rows, min((tile + 1) * rows, len(x))):
@@ -51,7 +51,7 @@ def concat(pictures: Sequence[Array]) -> Array:
     return by_channel(y)
 
 
-@tiled
+@Tiled
 def _enlarge(x: Array, y: Array, who: int, tile: int) -> None:
     """A row of pixels of y <- those of x that they repeat. x [N,H,W,C], y [N,h,w,C]"""
     n, i = tile // y.shape[1], tile % y.shape[1]

@@ -9,7 +9,7 @@ from refdiff.kernels.jit import jit
 from refdiff.kernels.lanes import fill
 from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.kernels.scratch import scratch
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import thread_count
 
@@ -17,7 +17,7 @@ TILE = 1 << 17  # numbers at a time
 APART = 32  # numbers between what threads write
 
 
-@tiled
+@Tiled
 def _moments(
     x: Array, size: int, room: Array, means: Array, spreads: Array, who: int, tile: int
 ) -> None:
@@ -40,7 +40,7 @@ def _moments(
         spread[c] = max(spread[c] - len(pixels) * (middle[c] - mean[c]) ** 2, 0.0)
 
 
-@tiled
+@Tiled
 def _normalise(
     x: Array, mean: Array, factor: Array, shift: Array, y: Array, size: int, who: int, tile: int
 ) -> None:

@@ -13,6 +13,7 @@ from numba.extending import intrinsic, overload
 from refdiff.kernels.jit import native
 from refdiff.op import Array
 
+X86 = binding.get_process_triple().startswith(("x86", "i"))
 LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 WIDTH = 2 * LANES  # columns of a panel
 NUMBERS: Any = types.CPointer(types.float32)  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ become tokens, and tokens pixels, without a copy, and every loop runs over chann
 
 import numpy as np
 
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
 TILE = 1 << 16  # numbers at a time
@@ -31,7 +31,7 @@ def by_channel(y: Array) -> Array:
     return np.moveaxis(y, -1, 1)
 
 
-@tiled
+@Tiled
 def _transpose(x: Array, y: Array, size: int, who: int, tile: int) -> None:
     """Some pixels of y <- those of x. x [N,C,P], y [N,P,C]"""
     blocks = -(-y.shape[1] // size)

@@ -7,14 +7,18 @@ channels and O filters where
     (288 - 72) C O > 36 price (C + O)
 
 The price is of a machine: `refdiff bench --calibrate` measures it and keeps it beside the machine
-code. Where it was not measured it is what a few machines have about.
+code. Where it was not measured it is taken to be USUAL.
 """
 
 import json
 import math
 from functools import cache
+from itertools import count
 from pathlib import Path
 
+from llvmlite import binding
+
+from refdiff.atomic import atomic_write
 from refdiff.kernels.jit import folder
 from refdiff.kernels.panels import LANES
 
@@ -30,24 +34,27 @@ def path() -> Path | None:
 
 @cache
 def price() -> float:
-    """The price measured on this machine, or the usual one."""
+    """The price measured on this processor, or the usual one."""
     place = path()
     try:
-        told = json.loads(place.read_bytes()[:1000])["price"] if place else USUAL
+        kept = json.loads(place.read_bytes()[:1000])[processor()] if place else USUAL
     except (OSError, ValueError, KeyError, TypeError):
         return USUAL
-    fits = isinstance(told, float) and math.isfinite(told) and LEAST <= told <= MOST
-    return told if fits else USUAL
+    fits = isinstance(kept, float) and math.isfinite(kept) and LEAST <= kept <= MOST
+    return kept if fits else USUAL
+
+
+def processor() -> str:
+    """What the price is of; a home may be several machines'."""
+    return f"price on {binding.get_host_cpu_name()}"
 
 
 def keep(value: float) -> Path | None:
     """Keep a price for processes to come; None where nothing can be kept."""
-    from refdiff.atomic import atomic_write
-
     place = path()
     if place is not None:
         with atomic_write(place) as file:
-            file.write(json.dumps({"price": min(max(value, LEAST), MOST)}).encode())
+            file.write(json.dumps({processor(): min(max(value, LEAST), MOST)}).encode())
         price.cache_clear()
     return place
 
@@ -60,8 +67,8 @@ def winograd_pays(channels: int, filters: int) -> bool:
 
 def told() -> str:
     """The price in words."""
-    least = math.floor(price() / 3) + 1  # from C = O: 216 C > 72 price
+    least = next(c for c in count(1) if winograd_pays(c, c))
     return (
         f"a number transformed costs as much as {price():.0f} operations of a product: 3x3 "
-        f"convolutions are by Winograd from {least} channels on both sides on"
+        f"convolutions of as many channels as filters are by Winograd from {least} on"
     )

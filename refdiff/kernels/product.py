@@ -13,7 +13,7 @@ from refdiff.kernels.jit import bias_or_zeros, fixed
 from refdiff.kernels.lanes import LANES, fill, total
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.scratch import scratch
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import each, parts, thread_count
 
@@ -94,13 +94,13 @@ def by_blas(x: Array, w: Array, b: Array | None, y: Array, sample: int) -> None:
     each(work, [(some, outs) for outs in parts(len(w), wide) for some in blocks])
 
 
-@tiled
+@Tiled
 def _lay(w: Array, panels: Array, who: int, tile: int) -> None:
     """A panel of w. w [O,K], panels [P,K,W]"""
     lay(w[tile * WIDTH : (tile + 1) * WIDTH], panels[tile])
 
 
-@tiled
+@Tiled
 def _multiply(
     x: Array, panels: Array, bias: Array, y: Array, rows: int, wide: int, who: int, tile: int
 ) -> None:
@@ -111,7 +111,7 @@ def _multiply(
     accumulate(x[some], panels[column // WIDTH :], y[some, outs], bias[outs])
 
 
-@tiled
+@Tiled
 def _some_columns(
     x: Array, w: Array, bias: Array, room: Array, y: Array, rows: int, who: int, tile: int
 ) -> None:
@@ -133,7 +133,7 @@ def _some_columns(
                 accumulate(left, some, sums, None)
 
 
-@tiled
+@Tiled
 def _dots(x: Array, w: Array, b: Array, y: Array, size: int, who: int, tile: int) -> None:
     """Row by row, in lanes. x [R,I], w [O,I], b [O], y [R,O]"""
     R, I = x.shape  # noqa: E741

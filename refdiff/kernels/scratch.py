@@ -1,4 +1,4 @@
-"""Room for what a tile needs while it is computed: each thread's own, used again and again.
+"""Room for what tiles need while they are computed: each caller's own, used again and again.
 
 Where memory is to be small it is given back at once.
 """

@@ -10,12 +10,12 @@ from refdiff.kernels.lanes import copy
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.product import ROWS, divided
 from refdiff.kernels.scratch import scratch
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import each, parts, thread_count
 
 PANELS = 1 << 18  # numbers of panels that stay in the second cache
-Where = tuple[int, int, int, int, int, int]
+Where = tuple[int, int, int, int, int]  # width of the kernel, stride, top, left, dilation
 
 
 class Window(NamedTuple):
@@ -26,41 +26,43 @@ class Window(NamedTuple):
     corner: tuple[int, int] = (0, 0)  # rows and columns of zeros before the picture
     dilation: int = 1
 
+    def where(self, width: int) -> Where:
+        """The same for compiled code."""
+        return width, self.stride, *self.corner, self.dilation
+
 
 def by_rows(x: Array, w: Array, b: Array | None, window: Window, y: Array) -> None:
-    """x [N,H,W,C], w [O,C,k,l], b [O], y [N,h,v,O]"""
+    """x [N,H,W,C], w [O,C,k,l], b [O], y [N,hv,O]"""
     O, C, k, l = w.shape  # noqa: E741
-    where = l, window.stride, *window.corner, window.dilation
+    y = y.reshape(len(x), *window.size, O)
     wide = max(PANELS // (C * k * l * WIDTH), 1) * WIDTH
     panels = by_taps(w).reshape(-1, k * l, C, WIDTH)
     tiles = len(x) * window.size[0] * count(O, wide)
-    _some_rows(tiles, x, where, panels, bias_or_zeros(b, O), y, wide)
+    _some_rows(tiles, x, window.where(l), panels, bias_or_zeros(b, O), y, wide)
 
 
 def by_columns(x: Array, w: Array, b: Array | None, window: Window, y: Array) -> None:
-    """x [N,H,W,C], w [O,C,k,l], b [O], y [N,h,v,O]"""
+    """x [N,H,W,C], w [O,C,k,l], b [O], y [N,hv,O]"""
     O, C, k, l = w.shape  # noqa: E741
-    where = window.size[1], l, window.stride, *window.corner, window.dilation
-    pixels = window.size[0] * window.size[1]
-    y = np.lib.stride_tricks.as_strided(y, (len(y), pixels, O), (y.strides[0], *y.strides[2:]))
     if not x.dtype == w.dtype == np.float32:
-        by_blas(x, w, b, where, y)
+        by_blas(x, w, b, window, y)
         return
+    pixels, across = y.shape[1], window.size[1]
     wide = divided(len(x) * pixels, O, C * k * l)
     room = scratch("columns", (thread_count(), ROWS, k * l, C), np.float32)
-    tiles = len(x) * count(pixels, ROWS) * count(O, wide)
-    _some_pixels(tiles, x, where, by_taps(w), bias_or_zeros(b, O), room, y, wide)
+    tiles, bias = len(x) * count(pixels, ROWS) * count(O, wide), bias_or_zeros(b, O)
+    _some_pixels(tiles, x, across, window.where(l), by_taps(w), bias, room, y, wide)
 
 
-def by_blas(x: Array, w: Array, b: Array | None, where: Where, y: Array) -> None:
-    """x [N,H,W,C], w [O,C,k,l], b [O], y [N,P,O]"""
+def by_blas(x: Array, w: Array, b: Array | None, window: Window, y: Array) -> None:
+    """x [N,H,W,C], w [O,C,k,l], b [O], y [N,hv,O]"""
     O, C, k, l = w.shape  # noqa: E741
     filters = w.reshape(O, C, k * l).swapaxes(1, 2).reshape(O, -1)
 
     def work(tile: tuple[int, slice]) -> None:
         n, some = tile
         columns = np.empty((some.stop - some.start, k * l, C), y.dtype)
-        copy_columns(x[n], some.start, *where, columns)
+        copy_columns(x[n], some.start, window.size[1], window.where(l), columns)
         np.matmul(columns.reshape(len(columns), -1), filters.T, out=y[n, some])
         if b is not None:
             y[n, some] += b
@@ -77,7 +79,7 @@ def by_taps(w: Array) -> Array:
     return panels
 
 
-@tiled
+@Tiled
 def _lay_taps(w: Array, channels: int, room: Array, panels: Array, who: int, tile: int) -> None:
     """A panel of filters, tap by tap. w [O,C kl], room [threads,C kl,W], panels [P,kl C,W]"""
     panel, taps = room[who], w.shape[1] // channels
@@ -88,10 +90,10 @@ def _lay_taps(w: Array, channels: int, room: Array, panels: Array, who: int, til
                 panels[tile, tap * channels + c, i] = panel[c * taps + tap, i]
 
 
-@tiled
+@Tiled
 def _some_rows(
     x: Array,
-    where: tuple[int, int, int, int, int],
+    where: Where,
     panels: Array,
     bias: Array,
     y: Array,
@@ -99,11 +101,7 @@ def _some_rows(
     who: int,
     tile: int,
 ) -> None:
-    """A row of pixels, some channels of them.
-
-    x [N,H,W,C], where (width of the kernel, stride, top, left, dilation), panels [P,kl,C,W],
-    y [N,h,v,O]
-    """
+    """A row of pixels, some channels of them. x [N,H,W,C], panels [P,kl,C,W], y [N,h,v,O]"""
     width, stride, top, left, dilation = where
     N, h, v = y.shape[:3]
     H, W = x.shape[1:3]
@@ -119,9 +117,10 @@ def _some_rows(
             accumulate(pixels, some[:, tap], outs[first:last], None)
 
 
-@tiled
+@Tiled
 def _some_pixels(
     x: Array,
+    across: int,
     where: Where,
     panels: Array,
     bias: Array,
@@ -133,39 +132,33 @@ def _some_pixels(
 ) -> None:
     """Some pixels and channels of y <- what they are made of, times filters.
 
-    x [N,H,W,C], where as of `copy_columns`, room [threads,R,kl,C], y [N,P,O]
+    x [N,H,W,C], panels [P,kl C,W], room [threads,R,kl,C], y [N,P,O]
     """
     rows, blocks = room.shape[1], -(-y.shape[1] // room.shape[1])
     n, first = tile // blocks % len(x), tile % blocks * rows
     column = tile // (blocks * len(x)) * wide
     some, outs = y[n, first : first + rows, column : column + wide], bias[column : column + wide]
     columns = room[who, : len(some)]
-    copy_columns(x[n], first, *where, columns)
+    copy_columns(x[n], first, across, where, columns)
     flat = columns.reshape(len(columns), columns.shape[1] * columns.shape[2])
     accumulate(flat, panels[column // WIDTH :], some, outs)
 
 
 @jit
-def copy_columns(
-    x: Array,
-    first: int,
-    across: int,
-    width: int,
-    stride: int,
-    top: int,
-    left: int,
-    dilation: int,
-    columns: Array,
-) -> None:
+def copy_columns(x: Array, first: int, across: int, where: Where, columns: Array) -> None:
     """What pixels `first` and on, `across` in a row, are made of. x [H,W,C], columns [P,kl,C]
 
     columns[p, u width + v, c] = x[s i + d u - top, s j + d v - left, c] for the pixel p = (i,j).
     """
-    H, W = x.shape[:2]
-    for p in range(columns.shape[0]):
+    width, stride, top, left, dilation = where
+    P, taps, C = columns.shape
+    for p in range(P):
         row, column = (first + p) // across * stride - top, (first + p) % across * stride - left
-        for tap in range(columns.shape[1]):
+        for tap in range(taps):
             i, j = row + dilation * (tap // width), column + dilation * (tap % width)
-            inside = 0 <= i < H and 0 <= j < W
-            for c in range(columns.shape[2]):
-                columns[p, tap, c] = x[i, j, c] if inside else 0
+            if 0 <= i < len(x) and 0 <= j < x.shape[1]:
+                for c in range(C):
+                    columns[p, tap, c] = x[i, j, c]
+            else:
+                for c in range(C):
+                    columns[p, tap, c] = 0

@@ -1,6 +1,6 @@
 """Kernels by tiles: a function of one tile, compiled so that all its tiles are one call.
 
-    @tiled
+    @Tiled
     def _double(x, y, size, who, tile):
         some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
         for i in range(len(to)):
@@ -25,20 +25,18 @@ from refdiff.kernels.panels import INDEX, INT
 from refdiff.op import Array
 
 
-def tiled(work: Callable[..., None]) -> Any:
-    """work(*arguments, who, tile) made a function of (tiles, *arguments)."""
-    return Tiled(work)
-
-
 def count(total: int, size: int) -> int:
     """How many tiles of a size make the total; the last may be smaller."""
     return -(-total // size)
 
 
 class Tiled:
-    """All tiles of a kernel."""
+    """work(*arguments, who, tile) made a function of (tiles, *arguments).
 
-    def __init__(self, work: Callable[..., None]) -> None:
+    plain: the same for the interpreter, where work itself calls what is compiled.
+    """
+
+    def __init__(self, work: Callable[..., None], plain: Callable[..., None] | None = None) -> None:
         one = inlined(work)
 
         def every(tiles: int, crew: Array, *arguments: Any) -> None:
@@ -46,7 +44,7 @@ class Tiled:
             shared(code, place, tiles, crew.ctypes, len(crew))
 
         every.__qualname__ = f"{work.__module__.rpartition('.')[2]}.{work.__name__}"
-        self.work, self.made = work, jit(every)
+        self.work, self.made = plain or work, jit(every)
 
     def __call__(self, tiles: int, *arguments: Any) -> None:
         self.made(tiles, crew(), *arguments)

@@ -44,10 +44,8 @@ def elementwise(emit: Callable[..., Any]) -> Any:
 
     def loops(typing: Any, n: Any, *starts: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            given, whole = (
-                cgutils.unpack_tuple(builder, args[1]),
-                builder.and_(args[0], INT(-LANES)),
-            )
+            given = cgutils.unpack_tuple(builder, args[1])
+            whole = builder.and_(args[0], INT(-LANES))
             for first, last, step in ((INT(0), whole, LANES), (whole, args[0], 1)):
                 with cgutils.for_range_slice(builder, first, last, INT(step), INT) as (k, _):
                     places = [builder.gep(start, [k]) for start in given]

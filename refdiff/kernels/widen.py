@@ -7,7 +7,7 @@ subnormal one; what float16 calls infinite or no number must be told to float32 
 import numpy as np
 import numpy.typing as npt
 
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
 TILE = 1 << 16  # numbers at a time
@@ -25,7 +25,7 @@ def widen(x: Array, dtype: npt.DTypeLike) -> Array:
     return y
 
 
-@tiled
+@Tiled
 def _widen(x: Array, y: Array, size: int, who: int, tile: int) -> None:
     some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
     for i in range(len(to)):

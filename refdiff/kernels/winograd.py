@@ -5,8 +5,6 @@
 Each of a tile's 36 numbers is multiplied by its own matrix of filters.
 """
 
-import time
-
 import numpy as np
 
 from refdiff.kernels.block import accumulate
@@ -16,7 +14,7 @@ from refdiff.kernels.panels import WIDTH
 from refdiff.kernels.points import TILE
 from refdiff.kernels.price import winograd_pays
 from refdiff.kernels.scratch import scratch
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.kernels.transforms import POINTS, filters_in, tiles_in, tiles_out
 from refdiff.op import Array, current_engine
 from refdiff.workers import thread_count
@@ -60,18 +58,6 @@ def pays(size: tuple[int, int], channels: int, filters: int) -> bool:
     return tiles >= LEAST and winograd_pays(channels, filters) and not current_engine().plain
 
 
-def transform_rate(channels: int = 256, size: int = 64, runs: int = 5) -> float:
-    """Numbers a second that are transformed, at best."""
-    x, across = np.zeros((1, size, size, channels), np.float32), count(size, TILE)
-    v = np.empty((1, across**2, POINTS, channels), np.float32)
-    seconds = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        _transform(count(across**2, FEW), x, FEW, across, 1, 1, v)
-        seconds.append(time.perf_counter() - start)
-    return v.size / min(seconds)
-
-
 def convolve(
     x: Array, w: Array, b: Array | None, size: tuple[int, int], corner: tuple[int, int]
 ) -> Array:
@@ -91,21 +77,29 @@ def convolve(
         _ready(panels, w, u)
         _some_tiles(len(x) * count(tiles, MANY), x, across, top, left, u, bias, v, m, y)
         return y
-    v = scratch("all tiles", (len(x), tiles, POINTS, C), np.float32)
+    v = transformed(x, size, corner)
     room = scratch("filters", (threads, POINTS * INNER * WIDTH), np.float32)
     m = scratch("tiles out", (threads, len(x) * tiles, POINTS, WIDTH), np.float32)
-    _transform(len(x) * count(tiles, FEW), x, FEW, across, top, left, v)
     _some_filters(panels, v, w, bias, across, room, m, y)
     return y
 
 
-@tiled
+def transformed(x: Array, size: tuple[int, int], corner: tuple[int, int]) -> Array:
+    """All tiles of pictures. x [N,H,W,C], size and corner as above -> [N,T,36,C]"""
+    across, (top, left) = count(size[1], TILE), corner
+    tiles = across * count(size[0], TILE)
+    v = scratch("all tiles", (len(x), tiles, POINTS, x.shape[3]), np.float32)
+    _transform(len(x) * count(tiles, FEW), x, FEW, across, top, left, v)
+    return v
+
+
+@Tiled
 def _ready(w: Array, u: Array, who: int, tile: int) -> None:
     """A panel of filters. w [O,C,3,3], u [P,36,C,W]"""
     filters_in(w[tile * WIDTH : (tile + 1) * WIDTH], 0, u[tile])
 
 
-@tiled
+@Tiled
 def _some_tiles(
     x: Array,
     across: int,
@@ -129,7 +123,7 @@ def _some_tiles(
     tiles_out(m[who, :size], bias, first, across, y[n], 0)
 
 
-@tiled
+@Tiled
 def _transform(
     x: Array, some: int, across: int, top: int, left: int, v: Array, who: int, tile: int
 ) -> None:
@@ -139,7 +133,7 @@ def _transform(
     tiles_in(x[n], first, across, top, left, v[n, first : first + some])
 
 
-@tiled
+@Tiled
 def _some_filters(
     v: Array,
     w: Array,

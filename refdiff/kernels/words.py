@@ -8,13 +8,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from refdiff.kernels.panels import INDEX, INT
+from refdiff.kernels.panels import INDEX, INT, X86
 
 WORDS: Any = types.CPointer(types.int64)
-Emit = Callable[..., Any]
 
 
-def _typed(emit: Emit, result: Any, values: int) -> Any:
+def _typed(emit: Callable[..., Any], result: Any, values: int) -> Any:
     """emit(builder, address, *values) as an instruction on words[word]."""
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -62,7 +61,7 @@ def _rest(typing: Any, polite: Any) -> Any:
             kind = ir.FunctionType(result, [])
             builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
 
-        if binding.get_process_triple().startswith(("x86", "i")):
+        if X86:
             does("llvm.x86.sse2.pause", ir.VoidType())
         if binding.address_of_symbol("sched_yield"):
             with builder.if_then(cgutils.is_not_null(builder, args[0])):

@@ -61,7 +61,7 @@ def _(
     dilation: int = 1,
     groups: int = 1,
 ) -> Array:
-    """Columns of some pixels, then one matrix product of them; or Winograd's fewer products.
+    """Products of pixels, of rows tap by tap or of columns; or Winograd's fewer products.
 
     Both faces sum the same C/g k l products and a bias in different orders (Higham 2002, §3.1).
     What Winograd's way rounds is relative to what it adds up, the `reach` of kernels/points.py,

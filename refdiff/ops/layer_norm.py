@@ -26,7 +26,7 @@ def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Arr
 
 @layer_norm.kernel
 def _(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Array:
-    """Two passes for the moments, summed in float64; one for the result.
+    """Two passes for the moments, summed in lanes; one for the result.
 
     Derived as for group_norm, a row being the group.
     Bound: abs(g) * spread * (4 * γ(n + 8) + 2 * (γ(n) * spread) ** 2) + 4 * u * abs(b)

@@ -20,7 +20,7 @@ def linear(x: Array, w: Array, b: Array | None = None) -> Array:
 
 @linear.kernel
 def _(x: Array, w: Array, b: Array | None = None) -> Array:
-    """Matrix products of some rows of one sample each, the bias added in place.
+    """Matrix products of some rows and columns each; in float32 sums begin with the bias.
 
     Both faces sum the same I products and a bias, in different orders (Higham 2002, §3.1).
     Bound: 2 * γ(w[0].size + 2) * linear(abs(x), abs(w), maybe(abs, b))

@@ -7,16 +7,19 @@ import threading
 import time
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refdiff.kernels import crew
+from refdiff.kernels.crew import Crew
 from refdiff.kernels.lanes import fill
-from refdiff.kernels.tiles import count, tiled
+from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import threads
 
 
-@tiled
+@Tiled
 def visit(visits: Array, by: Array, room: Array, who: int, tile: int) -> None:
     """Count a visit, by way of room of one's own. visits, by [tiles], room [threads,n]"""
     fill(room[who], float(tile))
@@ -72,6 +75,29 @@ def test_two_callers_at_once() -> None:
     assert not wrong
 
 
+def test_who_is_called_while_falling_asleep_does_not_sleep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call that comes after the last look, and before the helper said that it sleeps."""
+    made = Crew.__new__(Crew)  # without threads
+    made.words = np.zeros((2, crew.ROW), np.int64)
+    slept: list[int] = []
+
+    class Bed:
+        def get(self) -> None:
+            slept.append(made.words[1, crew.CALL])
+            made.words[1, crew.LEAVE] = True
+
+    served = iter([crew.ASKED, crew.NONE])
+    monkeypatch.setattr(
+        crew, "serve", lambda words, helper, _: words[helper].__setitem__(crew.CALL, next(served))
+    )
+    made.beds = [Bed()]  # type: ignore[list-item]
+    made.live(1)
+    assert slept == [crew.NONE]
+    assert not [*served]
+
+
 ALONE = """
 import os, numpy as np, refdiff
 x = np.linspace(-3, 3, 1 << 17, dtype=np.float32)
@@ -82,7 +108,7 @@ first = compute()
 if hasattr(os, "fork"):
     child = os.fork()
     if not child:
-        os._exit(0 if (compute() == first).all() else 3)
+        raise SystemExit(0 if (compute() == first).all() else 3)
     assert os.waitpid(child, 0)[1] == 0
 assert (compute() == first).all()
 """

@@ -18,8 +18,8 @@ x = np.linspace(-3, 3, 101, dtype=np.float32)
 with refdiff.engine("fast"):
     y = refdiff.ops.silu(x)
 assert abs(y - x / (1 + np.exp(-x.astype(float)))).max() < 1e-6
-from refdiff.kernels.activations import _silu32
-print(len(_silu32.made.stats.cache_hits), len(_silu32.made.stats.cache_misses))
+from refdiff.kernels.activations import silu32
+print(len(silu32.made.stats.cache_hits), len(silu32.made.stats.cache_misses))
 """
 
 
