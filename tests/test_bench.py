@@ -166,7 +166,7 @@ def test_a_damaged_price_is_not_believed(damaged: bytes, cache: Path) -> None:
 def test_the_price_is_of_one_processor(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     price.keep(60.0)
     assert price.price() == 60.0
-    monkeypatch.setattr(price, "processor", lambda: "price on another")
+    monkeypatch.setattr(price.binding, "get_host_cpu_name", lambda: "another")
     price.price.cache_clear()
     assert price.price() == price.USUAL
 
