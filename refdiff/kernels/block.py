@@ -23,7 +23,7 @@ from numba.extending import intrinsic, overload
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.jit import inlined, native
 from refdiff.kernels.panels import INDEX, INT, LANES, NUMBERS, PLACE, VECTOR, WIDTH
-from refdiff.kernels.vectors import at
+from refdiff.kernels.vectors import at, fetch
 from refdiff.op import Array
 
 GROUP = 8  # panels at a time: they stay in the second cache
@@ -157,11 +157,13 @@ def strip(vectors: int) -> Any:
         c_step: int,
         rows: int,
         count: int,
+        soon: Any,
     ) -> None:
-        row = 0
+        row, share = 0, count * WIDTH // rows
         while row < rows:
             left, start, goal = at(a, row * a_step), at(s, row * s_step), at(c, row * c_step)
             rest = rows - row
+            fetch(at(soon, row * share), min(rest, ROWS) * share)
             if rest >= ROWS:
                 most(left, a_step, b, start, s_step, goal, c_step, count)
                 row += ROWS
@@ -206,19 +208,20 @@ def product(
             left, count = at(a, k), min(INNER, inner - k)
             for panel in range(first, min(first + GROUP, panels)):
                 right, goal = at(b, panel * b_step + k * WIDTH), at(c, panel * WIDTH)
+                soon = at(right, b_step)
                 start = at(s, panel * WIDTH) if k == 0 else goal
                 step = s_step if k == 0 else c_step
                 if (panel + 1) * WIDTH <= done:
-                    full(left, a_step, right, start, step, goal, c_step, rows, count)
+                    full(left, a_step, right, start, step, goal, c_step, rows, count, soon)
                 else:
-                    half(left, a_step, right, start, step, goal, c_step, rows, count)
+                    half(left, a_step, right, start, step, goal, c_step, rows, count, soon)
     if rest:
         edge = np.zeros((rows, LANES), np.float32)
         last, right = edge.ctypes, at(b, done // WIDTH * b_step + done % WIDTH)
         for row in range(rows):
             for column in range(rest):
                 edge[row, column] = s[row * s_step + done + column]
-        half(a, a_step, right, last, LANES, last, LANES, rows, inner)
+        half(a, a_step, right, last, LANES, last, LANES, rows, inner, right)
         for row in range(rows):
             for column in range(rest):
                 c[row * c_step + done + column] = edge[row, column]

@@ -13,17 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from refdiff.kernels.jit import inlined
 from refdiff.op import Array
 
 A, B = np.float32(2 / 3), np.float32(3 / 2)
 A2, B2, SUM = np.float32(4 / 9), np.float32(9 / 4), np.float32(4 / 9 + 9 / 4)
 A3, B3 = np.float32(8 / 27), np.float32(27 / 8)
 OVER_A, OVER_B = (np.float32(1 / (2 * p * (p - q))) for p, q in ((4 / 9, 9 / 4), (9 / 4, 4 / 9)))
-TILE = 4  # pixels of a side
+TILE, TAPS, SIDE = 4, 3, 6  # pixels that come of a tile, of a filter, of a tile: along a side
 
 
-@inlined
 def evaluated(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any) -> tuple[Any, ...]:
     """Bᵀ d"""
     even_a, odd_a = d4 - B2 * d2, A * (d3 - B2 * d1)
@@ -32,7 +30,6 @@ def evaluated(d0: Any, d1: Any, d2: Any, d3: Any, d4: Any, d5: Any) -> tuple[Any
     return first, even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, last
 
 
-@inlined
 def filtered(g0: Any, g1: Any, g2: Any) -> tuple[Any, ...]:
     """G g"""
     even_a, odd_a = OVER_A * (g0 + A2 * g2), OVER_A * (A * g1)
@@ -40,7 +37,6 @@ def filtered(g0: Any, g1: Any, g2: Any) -> tuple[Any, ...]:
     return g0, even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, g2
 
 
-@inlined
 def interpolated(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> tuple[Any, ...]:
     """Aᵀ m"""
     even_a, odd_a, even_b, odd_b = m1 + m2, m1 - m2, m3 + m4, m3 - m4
@@ -50,7 +46,7 @@ def interpolated(m0: Any, m1: Any, m2: Any, m3: Any, m4: Any, m5: Any) -> tuple[
 
 def factor(f: Any, n: int) -> Array:
     """The matrix that a function of n numbers multiplies by, without signs."""
-    return np.abs(f.py_func(*np.eye(n)))
+    return np.abs(f(*np.eye(n)))
 
 
 FACTORS = factor(evaluated, 6), factor(filtered, 3), factor(interpolated, 6)  # |Bᵀ|, |G|, |Aᵀ|

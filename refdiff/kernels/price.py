@@ -22,7 +22,7 @@ from refdiff.atomic import atomic_write
 from refdiff.kernels.jit import folder
 from refdiff.kernels.panels import LANES
 
-USUAL = 150.0
+USUAL = 40.0
 LEAST, MOST = 1.0, 10_000.0  # what is not between them was not measured
 
 

@@ -11,7 +11,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from refdiff.kernels.panels import INDEX, INT, LANES
+from refdiff.kernels.panels import INDEX, INT, LANES, PLACE
+
+LINE = 16  # numbers of 32 bits of a line of caches
 
 
 def _address(typing: Any, x: Any) -> Any:
@@ -31,8 +33,33 @@ def _at(typing: Any, start: Any, offset: Any) -> Any:
     )
 
 
+def _fetch(typing: Any, start: Any, count: Any) -> Any:
+    """Have so many numbers brought near, which are wanted later; none need be there."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [byte, PLACE, PLACE, PLACE])
+        hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        reading, second_cache, data = PLACE(0), PLACE(2), PLACE(1)
+        with cgutils.for_range_slice(builder, INT(0), args[1], INT(LINE), INT) as (k, _):
+            place = builder.bitcast(builder.gep(args[0], [k]), byte)
+            builder.call(hint, [place, reading, second_cache, data])
+        return context.get_dummy_value()
+
+    return types.void(start, INDEX), code
+
+
 address: Any = intrinsic(_address)
 at: Any = intrinsic(_at)
+fetch: Any = intrinsic(_fetch)
+
+
+def opened(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, list[Any], list[Any]]:
+    """Where an array starts, its shape, and its steps in numbers."""
+    made = cgutils.create_struct_proxy(kind)(context, builder, array)
+    shape, strides = (cgutils.unpack_tuple(builder, t) for t in (made.shape, made.strides))
+    size = INT(kind.dtype.bitwidth // 8)
+    return made.data, shape, [builder.sdiv(step, size) for step in strides]
 
 
 def elementwise(emit: Callable[..., Any]) -> Any:
@@ -49,8 +76,7 @@ def elementwise(emit: Callable[..., Any]) -> Any:
             for first, last, step in ((INT(0), whole, LANES), (whole, args[0], 1)):
                 with cgutils.for_range_slice(builder, first, last, INT(step), INT) as (k, _):
                     places = [builder.gep(start, [k]) for start in given]
-                    if step > 1:
-                        places = [_vector(builder, place, step) for place in places]
+                    places = [vector(builder, place, step) for place in places]
                     result = emit(builder, *(builder.load(place, align=4) for place in places))
                     builder.store(result, places[-1], align=4)
             return context.get_dummy_value()
@@ -60,8 +86,10 @@ def elementwise(emit: Callable[..., Any]) -> Any:
     return intrinsic(loops)
 
 
-def _vector(builder: Any, place: Any, size: int) -> Any:
-    """The address of one number as that of so many."""
+def vector(builder: Any, place: Any, size: int) -> Any:
+    """The address of one number as that of so many; of one as it is."""
+    if size == 1:
+        return place
     return builder.bitcast(place, ir.VectorType(place.type.pointee, size).as_pointer())
 
 

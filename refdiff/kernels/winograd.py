@@ -9,44 +9,32 @@ import numpy as np
 
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import bias_or_zeros, fixed, inlined
-from refdiff.kernels.lanes import fill
 from refdiff.kernels.panels import WIDTH
-from refdiff.kernels.points import TILE
+from refdiff.kernels.points import SIDE, TAPS, TILE
 from refdiff.kernels.price import winograd_pays
 from refdiff.kernels.scratch import scratch
 from refdiff.kernels.tiles import Tiled, count
-from refdiff.kernels.transforms import POINTS, filters_in, tiles_in, tiles_out
+from refdiff.kernels.transforms import filters_in, tiles_in, tiles_out
 from refdiff.op import Array, current_engine
 from refdiff.workers import thread_count
 
 LEAST = 4  # tiles of a sample, from which it may pay
 MANY = 64  # tiles of a product, from which it is worth to have all filters ready
 FEW = 8  # tiles that are transformed by one thread
-INNER = 96  # channels of filters that are made ready at a time, where tiles are few
+FILTERS, INNER = 32, 64  # and channels of them that are made ready together, where tiles are few,
+SHARES = 8  # of all filters, at least, that threads have to share
+APART = 1  # more than is used, lest points take each other's place in caches
 
 
 @inlined
-def products(v: Array, u: Array, m: Array) -> None:
-    """Point by point. v [T,36,C], u [P,36,C,W], m [T,36,P W]"""
-    zeros = np.zeros(m.shape[2], np.float32)
-    for point in range(POINTS):
-        accumulate(v[:, point], u[:, point], m[:, point], zeros)
+def products(v: Array, u: Array, m: Array, start: Array | None) -> None:
+    """m <- start + v u point by point, or m += v u.
 
-
-@inlined
-def by_parts(v: Array, w: Array, room: Array, m: Array) -> None:
-    """The same for one panel of filters, some of their channels at a time, so that all stays near.
-
-    v [T,36,C], w [O,C,3,3], O <= W, room [*], m [T,36,W]
+    v [6,6,T,C], u [P,6,6,C,W], m [6,6,T,O], start [O] or None
     """
-    C = w.shape[1]
-    fill(m.reshape(m.size), np.float32(0))
-    for first in range(0, C, INNER):
-        n = min(INNER, C - first)
-        u = room[: POINTS * n * WIDTH].reshape(1, POINTS, n, WIDTH)
-        filters_in(w, first, u[0])
-        for point in range(POINTS):
-            accumulate(v[:, point, first : first + n], u[:, point], m[:, point], None)
+    for i in range(SIDE):
+        for j in range(SIDE):
+            accumulate(v[i, j], u[:, i, j], m[i, j], start)
 
 
 def pays(size: tuple[int, int], channels: int, filters: int) -> bool:
@@ -65,38 +53,48 @@ def convolve(
 
     Where tiles are many, all filters are made ready first; else all tiles.
     """
-    O, C = w.shape[:2]  # noqa: E741
-    y = np.empty((len(x), *size, O), np.float32)
-    w, bias = fixed(w), bias_or_zeros(b, O)
-    across, (top, left), threads = count(size[1], TILE), corner, thread_count()
+    N, _, _, C = x.shape
+    O = len(w)  # noqa: E741
+    y = np.empty((N, *size, 1, O), np.float32)
+    w, bias = fixed(w.reshape(O, -1)), bias_or_zeros(b, O)
+    across, threads = count(size[1], TILE), thread_count()
     tiles, panels = across * count(size[0], TILE), count(O, WIDTH)
     if tiles > MANY:
-        u = scratch("filters", (panels, POINTS, C, WIDTH), np.float32)
-        v = scratch("tiles in", (threads, MANY, POINTS, C), np.float32)
-        m = scratch("tiles out", (threads, MANY, POINTS, panels * WIDTH), np.float32)
-        _ready(panels, w, u)
-        _some_tiles(len(x) * count(tiles, MANY), x, across, top, left, u, bias, v, m, y)
-        return y
-    v = transformed(x, size, corner)
-    room = scratch("filters", (threads, POINTS * INNER * WIDTH), np.float32)
-    m = scratch("tiles out", (threads, len(x) * tiles, POINTS, WIDTH), np.float32)
-    _some_filters(panels, v, w, bias, across, room, m, y)
-    return y
+        u = scratch("filters", (panels, SIDE, SIDE, C + APART, WIDTH), np.float32)
+        taps = scratch("taps", (threads, C * TAPS * TAPS, WIDTH), np.float32)
+        v = scratch("tiles in", (threads, SIDE, SIDE, MANY + APART, C), np.float32)
+        m = scratch("tiles out", (threads, SIDE, SIDE, MANY + APART, O), np.float32)
+        _ready(panels, w, taps, u)
+        _some_tiles(
+            N * count(tiles, MANY), x[..., None, :], across, *corner, u, bias, v, m, y, MANY
+        )
+    else:
+        v = transformed(x, size, corner)
+        some = max(min(FILTERS // WIDTH, panels // SHARES), 1)
+        u = scratch("filters", (threads, some, SIDE, SIDE, INNER + APART, WIDTH), np.float32)
+        taps = scratch("taps", (threads, INNER * TAPS * TAPS, WIDTH), np.float32)
+        m = scratch("tiles out", (threads, SIDE, SIDE, N * tiles + APART, some * WIDTH), np.float32)
+        _some_filters(count(panels, some), v, w, bias, across, taps, u, m, y)
+    return y.reshape(N, *size, O)
 
 
 def transformed(x: Array, size: tuple[int, int], corner: tuple[int, int]) -> Array:
-    """All tiles of pictures. x [N,H,W,C], size and corner as above -> [N,T,36,C]"""
-    across, (top, left) = count(size[1], TILE), corner
+    """All tiles, some channels after the others: what a product reads at a time lies together.
+
+    x [N,H,W,C], size and corner as above -> [K,6,6,N T,c]
+    """
+    (N, _, _, C), across = x.shape, count(size[1], TILE)
     tiles = across * count(size[0], TILE)
-    v = scratch("all tiles", (len(x), tiles, POINTS, x.shape[3]), np.float32)
-    _transform(len(x) * count(tiles, FEW), x, FEW, across, top, left, v)
+    v = scratch("all tiles", (count(C, INNER), SIDE, SIDE, N * tiles + APART, INNER), np.float32)
+    _transform(N * count(tiles, FEW), x[..., None, :], across, tiles, *corner, v, FEW)
     return v
 
 
 @Tiled
-def _ready(w: Array, u: Array, who: int, tile: int) -> None:
-    """A panel of filters. w [O,C,3,3], u [P,36,C,W]"""
-    filters_in(w[tile * WIDTH : (tile + 1) * WIDTH], 0, u[tile])
+def _ready(w: Array, taps: Array, u: Array, who: int, tile: int) -> None:
+    """A panel of filters. w [O,C 9], taps [threads,C 9,W], u [P,6,6,C,W]"""
+    channels = w.shape[1] // TAPS**2
+    filters_in(w[tile * WIDTH : (tile + 1) * WIDTH], 0, taps[who], u[tile, :, :, :channels])
 
 
 @Tiled
@@ -110,27 +108,43 @@ def _some_tiles(
     v: Array,
     m: Array,
     y: Array,
+    some: int,
     who: int,
     tile: int,
 ) -> None:
-    """Some of Winograd's tiles with all filters. v [threads,T,36,C], m [threads,T,36,P W]"""
-    tiles, some = -(-y.shape[1] // TILE) * across, v.shape[1]
+    """Some of Winograd's tiles with all filters.
+
+    x [N,H,W,1,C], u [P,6,6,C,W] or more channels, v [threads,6,6,T,C], m [threads,6,6,T,O]
+    """
+    tiles = -(-y.shape[1] // TILE) * across
     blocks = -(-tiles // some)
     n, first = tile // blocks, tile % blocks * some
     size = min(some, tiles - first)
-    tiles_in(x[n], first, across, top, left, v[who, :size])
-    products(v[who, :size], u, m[who, :size])
-    tiles_out(m[who, :size], bias, first, across, y[n], 0)
+    given, made = v[who, :, :, :size], m[who, :, :, :size]
+    tiles_in(x[n], first, across, top, left, given)
+    products(given, u[:, :, :, : x.shape[4]], made, np.zeros(made.shape[3], np.float32))
+    tiles_out(made, bias, first, across, y[n])
 
 
 @Tiled
 def _transform(
-    x: Array, some: int, across: int, top: int, left: int, v: Array, who: int, tile: int
+    x: Array,
+    across: int,
+    tiles: int,
+    top: int,
+    left: int,
+    v: Array,
+    some: int,
+    who: int,
+    tile: int,
 ) -> None:
-    """Some of Winograd's tiles. v [N,T,36,C]"""
-    blocks = -(-v.shape[1] // some)
+    """Some of Winograd's tiles. x [N,H,W,1,C], v [K,6,6,N T,c]"""
+    inner, blocks = v.shape[4], -(-tiles // some)
     n, first = tile // blocks, tile % blocks * some
-    tiles_in(x[n], first, across, top, left, v[n, first : first + some])
+    places = slice(n * tiles + first, n * tiles + min(first + some, tiles))
+    for k in range(len(v)):
+        channels = x[n, :, :, :, k * inner : (k + 1) * inner]
+        tiles_in(channels, first, across, top, left, v[k, :, :, places, : channels.shape[3]])
 
 
 @Tiled
@@ -139,15 +153,31 @@ def _some_filters(
     w: Array,
     bias: Array,
     across: int,
-    room: Array,
+    taps: Array,
+    u: Array,
     m: Array,
     y: Array,
     who: int,
     tile: int,
 ) -> None:
-    """A panel of filters with all tiles. v [N,T,36,C], room [threads,*], m [threads,N T,36,W]"""
-    N, T, _, C = v.shape
-    outs = slice(tile * WIDTH, (tile + 1) * WIDTH)
-    by_parts(v.reshape(N * T, POINTS, C), w[outs], room[who], m[who])
+    """Some filters with all tiles, some of their channels at a time, so that all stays near.
+
+    v [K,6,6,N T,c], taps [threads,c 9,W], u [threads,P,6,6,c,W], m [threads,6,6,N T,P W]
+    """
+    N, T, inner, wide = len(y), (v.shape[3] - APART) // len(y), v.shape[4], m.shape[4]
+    outs = slice(tile * wide, (tile + 1) * wide)
+    filters, added, zeros = w[outs], bias[outs], np.zeros(wide, np.float32)
+    made = m[who, :, :, : N * T, : len(filters)]
+    for k in range(len(v)):
+        n = min(inner, w.shape[1] // TAPS**2 - k * inner)
+        room = taps[who, : n * TAPS**2]
+        given = v[k, :, :, : N * T, :n]
+        some = u[who, : -(-len(filters) // WIDTH), :, :, :n]
+        for panel in range(len(some)):
+            filters_in(filters[panel * WIDTH : (panel + 1) * WIDTH], k * inner, room, some[panel])
+        if k == 0:
+            products(given, some, made, zeros)
+        else:
+            products(given, some, made, None)
     for n in range(N):
-        tiles_out(m[who, n * T : (n + 1) * T], bias[outs], 0, across, y[n], outs.start)
+        tiles_out(made[:, :, n * T : (n + 1) * T], added, 0, across, y[n, :, :, :, outs])

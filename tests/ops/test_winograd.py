@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refdiff.kernels import points, winograd
+from refdiff.kernels import points, transforms, winograd
+from refdiff.kernels.jit import jit
 from refdiff.op import Array
 from tests.ops.cases import normal, size
 
@@ -39,8 +40,8 @@ def test_one_row_is_the_sum_of_three_products(numbers: list[Fraction]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, exact in EXACT.items():
             patch.setattr(points, name, exact)
-        both = points.evaluated.py_func(*d), points.filtered.py_func(*g)
-        y = points.interpolated.py_func(*(a * b for a, b in zip(*both, strict=True)))
+        both = points.evaluated(*d), points.filtered(*g)
+        y = points.interpolated(*(a * b for a, b in zip(*both, strict=True)))
     assert list(y) == [sum(d[i + k] * g[k] for k in range(3)) for i in range(4)]
 
 
@@ -132,3 +133,34 @@ def test_its_error_beside_that_of_torch() -> None:
         gap = by_torch(x, w, b, padding, np.float32) - right
         theirs += float(np.mean(np.square(gap)) / right.var())
     assert ours <= 16 * theirs
+
+
+@jit
+def transformed(x: Array, b: Array, v: Array, u: Array, m: Array, y: Array) -> None:
+    transforms.of_pixels(x, v, None)
+    transforms.of_filters(x[:3, :3], u, None)
+    transforms.of_products(x, m, None)
+    transforms.of_products(x, y, b)
+
+
+@given(tiles=st.integers(1, 3), n=st.integers(1, 70), beside=st.integers(0, 9), seed=SEEDS)
+def test_transforms(tiles: int, n: int, beside: int, seed: int) -> None:
+    """Compiled and not, for any number of channels: F x Fᵀ + b, and nothing beside it is touched.
+
+    A row of F x rounds within γ(8) of |F| |x| (Higham 2002, §3.1), F's own numbers included.
+    """
+    rng = np.random.default_rng(seed)
+    x = normal(rng, 6, 6, tiles, n + beside).astype(np.float32)[..., beside:]
+    b = normal(rng, n).astype(np.float32)
+    rooms = [np.full((s, s, tiles, n + 1), np.nan, np.float32) for s in (6, 6, 4, 4)]
+    for run in (transformed, transformed.py_func):  # type: ignore[attr-defined]
+        run(x, b, *(room[..., :n] for room in rooms))
+        bt, g, at = matrices(2 / 3, 3 / 2)
+        cases = ((bt, x, 0.0), (g, x[:3, :3], 0.0), (at, x, 0.0), (at, x, b))
+        for room, (f, given_, added) in zip(rooms, cases, strict=True):
+            truth = np.einsum("ia,abtn,jb->ijtn", f, given_.astype(float), f) + added
+            reach = np.einsum("ia,abtn,jb->ijtn", abs(f), abs(given_.astype(float)), abs(f))
+            gamma = 17 * np.finfo(np.float32).eps / 2
+            assert (abs(room[..., :n] - truth) <= gamma / (1 - gamma) * (reach + abs(added))).all()
+            assert np.isnan(room[..., n:]).all()
+            room.fill(np.nan)
