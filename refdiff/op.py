@@ -11,7 +11,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial, update_wrapper
@@ -130,14 +130,21 @@ class Op(Generic[P]):
     def _compute(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         chosen = current_engine()
         face = self._face(chosen, (*args, *kwargs.values()))
-        with one_thread_of_blas() if face is self.definition else nullcontext():
+        if face is self.definition:
+            with one_thread_of_blas():
+                y = face(*args, **kwargs)
+        else:
             y = face(*args, **kwargs)
         return y if chosen.rounding is None else round_to(y, chosen.rounding)
 
     def _face(self, chosen: Engine, args: tuple[Any, ...]) -> Callable[P, Array]:
         """The kernel where the fast engine has one and all arguments have dtypes that it knows."""
-        known = all(a.dtype in _KERNEL_DTYPES for a in args if isinstance(a, np.ndarray))
-        return self.fast if chosen.name == "fast" and self.fast and known else self.definition
+        if chosen.name != "fast" or self.fast is None:
+            return self.definition
+        for a in args:
+            if isinstance(a, np.ndarray) and a.dtype not in _KERNEL_DTYPES:
+                return self.definition
+        return self.fast
 
     def vjp(self, rule: F) -> F:
         """Bind the pullback: (y, *inputs) -> (g -> gradients of the inputs)."""

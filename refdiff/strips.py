@@ -96,13 +96,14 @@ def group_norm(compute: Any, x: Any, gamma: Array, beta: Array, *, groups: int, 
 
     if not large(x.shape) or x.shape[1] % groups:
         return None
-    blocks = [norm.moments_of_blocks(rows_of(x, *some)) for some in strips(x.shape)]
+    blocks = [norm.moments_of_blocks(rows_of(x, *some), groups) for some in strips(x.shape)]
     counts, *others = zip(*blocks, strict=True)
     means, spreads = (np.concatenate(part, 1) for part in others)
-    mean, scale = norm.joined(np.concatenate(counts), means, spreads, groups, eps)
+    moments = np.concatenate(counts), means, spreads
+    terms = norm.joined(moments, gamma, beta, eps, x.dtype)
 
     def rows(first: int, last: int) -> Array:
-        return norm.normalised(rows_of(x, first, last), mean, scale * gamma, beta)
+        return norm.normalised(rows_of(x, first, last), terms)
 
     return Unmade(x.shape, x.dtype, rows)
 

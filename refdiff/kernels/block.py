@@ -143,7 +143,10 @@ def _hidden(builder: Any, pointer: Any) -> Any:
 
 
 def strip(vectors: int) -> Any:
-    """For so many columns: c <- s + a b, by blocks of as many rows as there are."""
+    """For so many columns: c <- s + a b, by blocks of as many rows as there are.
+
+    Meanwhile the panel that is read next is brought near, to every row's block its share.
+    """
     most, six, four, two, one = (block(rows, vectors) for rows in (ROWS, 6, 4, 2, 1))
 
     @inlined
@@ -204,11 +207,17 @@ def product(
     done = columns // LANES * LANES
     panels, rest = -(-done // WIDTH), columns - done
     for first in range(0, panels, GROUP):
+        last = min(first + GROUP, panels) - 1
         for k in range(0, max(inner, 1), INNER):
             left, count = at(a, k), min(INNER, inner - k)
-            for panel in range(first, min(first + GROUP, panels)):
+            for panel in range(first, last + 1):
                 right, goal = at(b, panel * b_step + k * WIDTH), at(c, panel * WIDTH)
-                soon = at(right, b_step)
+                if panel < last:
+                    soon = at(right, b_step)
+                elif k + INNER < inner:
+                    soon = at(b, first * b_step + (k + INNER) * WIDTH)
+                else:
+                    soon = at(b, min(last + 1, panels - 1) * b_step)
                 start = at(s, panel * WIDTH) if k == 0 else goal
                 step = s_step if k == 0 else c_step
                 if (panel + 1) * WIDTH <= done:
@@ -217,11 +226,11 @@ def product(
                     half(left, a_step, right, start, step, goal, c_step, rows, count, soon)
     if rest:
         edge = np.zeros((rows, LANES), np.float32)
-        last, right = edge.ctypes, at(b, done // WIDTH * b_step + done % WIDTH)
+        room, right = edge.ctypes, at(b, done // WIDTH * b_step + done % WIDTH)
         for row in range(rows):
             for column in range(rest):
                 edge[row, column] = s[row * s_step + done + column]
-        half(a, a_step, right, last, LANES, last, LANES, rows, inner, right)
+        half(a, a_step, right, room, LANES, room, LANES, rows, inner, right)
         for row in range(rows):
             for column in range(rest):
                 c[row * c_step + done + column] = edge[row, column]

@@ -6,20 +6,18 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from refdiff.kernels.vectors import address, at, elementwise, widened
+from refdiff.kernels.fma import multiply_add
+from refdiff.kernels.vectors import address, at, down, elementwise
 from refdiff.op import Array
 
-FEW = 4  # pixels that are summed in their own format
+FEW = 8  # pixels at a time
 
 
-def add_pixels(pixels: Array, sums: Array) -> None:
-    """sums += each channel's sum. sums in float64"""
-    sums += pixels.sum(0, dtype=np.float64)
-
-
-def add_squares(pixels: Array, middle: Array, sums: Array) -> None:
-    """sums += each channel's sum of squares around the middle. sums in float64"""
-    sums += np.square(pixels - middle).sum(0, dtype=np.float64)
+def add_moments(pixels: Array, middle: Array, sums: Array, squares: Array) -> None:
+    """sums and squares += each channel's distances from the middle, and their squares."""
+    apart = pixels - middle
+    sums += apart.sum(0)
+    squares += np.square(apart).sum(0)
 
 
 def normalise(pixels: Array, mean: Array, factor: Array, shift: Array, y: Array) -> None:
@@ -27,29 +25,21 @@ def normalise(pixels: Array, mean: Array, factor: Array, shift: Array, y: Array)
     y[...] = (pixels - mean) * factor + shift
 
 
-@elementwise
-def _add(builder: Any, x: Any, total: Any) -> Any:
-    return builder.fadd(total, widened(builder, x, total))
+def copy_rows(pixels: Array, y: Array) -> None:
+    """y <- pixels. y [P,C]"""
+    y[...] = pixels
 
 
 @elementwise
-def _add_four(builder: Any, a: Any, b: Any, c: Any, d: Any, total: Any) -> Any:
-    four = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
-    return builder.fadd(total, widened(builder, four, total))
-
-
-@elementwise
-def _square(builder: Any, middle: Any, x: Any, total: Any) -> Any:
-    apart = builder.fsub(x, middle)
-    return builder.fadd(total, widened(builder, builder.fmul(apart, apart), total))
-
-
-@elementwise
-def _square_four(builder: Any, middle: Any, a: Any, b: Any, c: Any, d: Any, total: Any) -> Any:
-    apart = [builder.fsub(x, middle) for x in (a, b, c, d)]
-    a, b, c, d = (builder.fmul(x, x) for x in apart)
-    four = builder.fadd(builder.fadd(a, b), builder.fadd(c, d))
-    return builder.fadd(total, widened(builder, four, total))
+def _add(builder: Any, middle: Any, *others: Any) -> Any:
+    *pixels, total, squares = others
+    apart = [builder.fsub(x, middle) for x in pixels]
+    sums = apart
+    while len(sums) > 1:
+        sums = [builder.fadd(*pair) for pair in zip(sums[::2], sums[1::2], strict=True)]
+    for d in apart:
+        squares = multiply_add(builder, d, d, squares)
+    return builder.fadd(total, sums[0]), squares
 
 
 @elementwise
@@ -57,34 +47,24 @@ def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any, y: Any) -> 
     return builder.fadd(builder.fmul(builder.fsub(x, mean), factor), shift)
 
 
-@overload(add_pixels)
-def _added(pixels: Any, sums: Any) -> Callable[..., None]:
-    def add_pixels(pixels: Any, sums: Any) -> None:
-        step, total, C = pixels.strides[0] // pixels.itemsize, address(sums), len(sums)
-        row, whole = address(pixels), len(pixels) // FEW
+@elementwise
+def _copy(builder: Any, x: Any, y: Any) -> Any:
+    return x
+
+
+@overload(add_moments)
+def _moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> Callable[..., None]:
+    def add_moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> None:
+        step, C, whole = pixels.strides[0] // pixels.itemsize, len(sums), len(pixels) // FEW
+        row, near, to = address(pixels), (address(middle),), (address(sums), address(squares))
         for _ in range(whole):
-            _add_four(C, row, at(row, step), at(row, 2 * step), at(row, 3 * step), total)
+            _add(C, *(near + down(row, step, FEW) + to))
             row = at(row, FEW * step)
         for _ in range(len(pixels) - FEW * whole):
-            _add(C, row, total)
+            _add(C, *(*near, row, *to))
             row = at(row, step)
 
-    return add_pixels
-
-
-@overload(add_squares)
-def _squared(pixels: Any, middle: Any, sums: Any) -> Callable[..., None]:
-    def add_squares(pixels: Any, middle: Any, sums: Any) -> None:
-        step, total, C = pixels.strides[0] // pixels.itemsize, address(sums), len(sums)
-        row, whole, m = address(pixels), len(pixels) // FEW, address(middle)
-        for _ in range(whole):
-            _square_four(C, m, row, at(row, step), at(row, 2 * step), at(row, 3 * step), total)
-            row = at(row, FEW * step)
-        for _ in range(len(pixels) - FEW * whole):
-            _square(C, m, row, total)
-            row = at(row, step)
-
-    return add_squares
+    return add_moments
 
 
 @overload(normalise)
@@ -97,3 +77,15 @@ def _normalised(pixels: Any, mean: Any, factor: Any, shift: Any, y: Any) -> Call
             row, to = at(row, step), at(to, onward)
 
     return normalise
+
+
+@overload(copy_rows)
+def _copied(pixels: Any, y: Any) -> Callable[..., None]:
+    def copy_rows(pixels: Any, y: Any) -> None:
+        step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
+        row, to, C = address(pixels), address(y), pixels.shape[1]
+        for _ in range(len(pixels)):
+            _copy(C, row, to)
+            row, to = at(row, step), at(to, onward)
+
+    return copy_rows

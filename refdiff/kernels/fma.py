@@ -35,10 +35,14 @@ def _fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """The instruction for numbers or vectors of float32; two where a processor lacks it."""
+    """The instruction for numbers or vectors of them; two where a processor lacks it."""
     if not FUSED:
         return builder.fadd(builder.fmul(a, b), c)
-    lanes = f"v{a.type.count}" if isinstance(a.type, ir.VectorType) else ""
-    kind = ir.FunctionType(a.type, [a.type] * 3)
-    fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.{lanes}f32")
+    lanes, number = "", a.type
+    if isinstance(number, ir.VectorType):
+        lanes, number = f"v{number.count}", number.element
+    name = f"llvm.fma.{lanes}f{32 if isinstance(number, ir.FloatType) else 64}"
+    fused = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(a.type, [a.type] * 3), name
+    )
     return builder.call(fused, [a, b, c])

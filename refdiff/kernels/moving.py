@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from refdiff.kernels.channels import copy_rows
+from refdiff.kernels.jit import fixed
 from refdiff.kernels.lanes import copy
 from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.kernels.tiles import Tiled, count
@@ -33,21 +35,21 @@ def add(x: Array, y: Array) -> Array:
 
 
 @Tiled
-def _place(x: Array, y: Array, start: int, rows: int, who: int, tile: int) -> None:
-    """Columns `start` and on of y <- x. x [R,C], y [R,D]"""
-    for row in range(tile * rows, min((tile + 1) * rows, len(x))):
-        copy(x[row], y[row, start : start + x.shape[1]])
+def _join(sources: tuple[Array, ...], y: Array, rows: int, who: int, tile: int) -> None:
+    """Some rows of y <- theirs side by side. sources [R,*] each, y [R,D]"""
+    some, start = slice(tile * rows, (tile + 1) * rows), 0
+    for x in sources:
+        copy_rows(x[some], y[some, start : start + x.shape[1]])
+        start += x.shape[1]
 
 
 def concat(pictures: Sequence[Array]) -> Array:
     """Pictures with their channels side by side: [N,C,*] each -> [N,D,*]"""
-    sources = [by_pixel(x) for x in pictures]
-    channels = [x.shape[-1] for x in sources]
-    y = np.empty((*sources[0].shape[:-1], sum(channels)), np.result_type(*pictures))
-    target = y.reshape(-1, y.shape[-1])
-    for x, start in zip(sources, np.cumsum([0, *channels]), strict=False):
-        rows = max(TILE // x.shape[-1], 1)
-        _place(count(len(target), rows), x.reshape(-1, x.shape[-1]), target, int(start), rows)
+    dtype, sources = np.result_type(*pictures), [by_pixel(x) for x in pictures]
+    rows = tuple(fixed(x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)) for x in sources)
+    y = np.empty((*sources[0].shape[:-1], sum(x.shape[1] for x in rows)), dtype)
+    some = max(TILE // y.shape[-1], 1)
+    _join(count(len(rows[0]), some), rows, y.reshape(-1, y.shape[-1]), some)
     return by_channel(y)
 
 

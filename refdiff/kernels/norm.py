@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from refdiff.kernels.channels import add_pixels, add_squares, normalise
-from refdiff.kernels.jit import jit
+from refdiff.kernels.channels import FEW, add_moments, normalise
+from refdiff.kernels.jit import fixed, jit
 from refdiff.kernels.lanes import fill
 from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.kernels.scratch import scratch
@@ -14,107 +14,128 @@ from refdiff.op import Array
 from refdiff.workers import thread_count
 
 TILE = 1 << 17  # numbers at a time
-APART = 32  # numbers between what threads write
+TOGETHER = 64  # pixels whose sums are in the picture's format
+APART = 16  # numbers between what threads write
+Moments = tuple[Array, Array, Array]
 
 
 @Tiled
 def _moments(
-    x: Array, size: int, room: Array, means: Array, spreads: Array, who: int, tile: int
+    x: Array,
+    size: int,
+    room: Array,
+    totals: Array,
+    counts: Array,
+    means: Array,
+    spreads: Array,
+    who: int,
+    tile: int,
 ) -> None:
-    """Of a block of pixels each channel's mean, and its sum of squares around that.
+    """Of a block of pixels each group's mean, and its sum of squares around that.
 
-    x [N,P,C], room [threads,C] or wider, means, spreads [N,B,C]
+    Both from distances to a number near: of a channel to its first, of a group to its first
+    channel's mean (Chan, Golub & LeVeque 1983, eq. 1.6).
+    x [N,P,C], room, totals [threads,2,C] or wider, counts [B], means, spreads [N,B,G]
     """
-    n, block = tile // means.shape[1], tile % means.shape[1]
-    mean, spread, middle = means[n, block], spreads[n, block], room[who, : x.shape[2]]
-    pixels = x[n, block * size : (block + 1) * size]
-    fill(mean, 0.0)
-    add_pixels(pixels, mean)
-    share = 1 / len(pixels)
-    for c in range(len(mean)):
-        mean[c] *= share
-        middle[c] = mean[c]
-    fill(spread, 0.0)
-    add_squares(pixels, middle, spread)
-    for c in range(len(mean)):
-        spread[c] = max(spread[c] - len(pixels) * (middle[c] - mean[c]) ** 2, 0.0)
+    n, block = tile // len(counts), tile % len(counts)
+    pixels, C, groups = x[n, block * size :][:size], x.shape[2], means.shape[2]
+    P, width, sums, squares = len(pixels), C // groups, totals[who, 0, :C], totals[who, 1, :C]
+    fill(sums, 0.0)
+    fill(squares, 0.0)
+    for first in range(0, P, TOGETHER):
+        some = room[who, :, :C]
+        fill(some[0], x.dtype.type(0))
+        fill(some[1], x.dtype.type(0))
+        add_moments(pixels[first : first + TOGETHER], pixels[0], some[0], some[1])
+        for c in range(C):
+            sums[c] += some[0, c]
+            squares[c] += some[1, c]
+    counts[block], share = P * width, 1 / P
+    for c in range(C):
+        apart = sums[c] * share
+        squares[c] -= apart * sums[c]
+        sums[c] = pixels[0, c] + apart
+    for g in range(groups):
+        near, apart, spread = sums[g * width], 0.0, 0.0
+        for c in range(g * width, (g + 1) * width):
+            distance = sums[c] - near
+            apart += distance
+            spread += squares[c] + P * distance * distance
+        means[n, block, g] = near + apart / width
+        spreads[n, block, g] = max(spread - P * apart * apart / width, 0.0)
 
 
 @Tiled
-def _normalise(
-    x: Array, mean: Array, factor: Array, shift: Array, y: Array, size: int, who: int, tile: int
-) -> None:
-    """Some pixels of y. x, y [N,P,C], the others [N,C]"""
+def _normalise(x: Array, terms: Array, y: Array, size: int, who: int, tile: int) -> None:
+    """Some pixels of y, the last of a sample first: they were read last, and are still near.
+
+    x, y [N,P,C], terms [3,N,C]
+    """
     blocks = -(-x.shape[1] // size)
-    n, some = tile // blocks, slice(tile % blocks * size, (tile % blocks + 1) * size)
-    normalise(x[n, some], mean[n], factor[n], shift[n], y[n, some])
+    n, block = tile // blocks, blocks - 1 - tile % blocks
+    some = slice(block * size, (block + 1) * size)
+    normalise(x[n, some], terms[0, n], terms[1, n], terms[2, n], y[n, some])
 
 
 @jit
 def _join(
-    counts: Array, means: Array, spreads: Array, groups: int, eps: float
-) -> tuple[Array, Array]:
-    """counts [B], means, spreads [N,B,C]"""
-    N, B, C = means.shape
-    middles, scales, width = np.empty((N, C)), np.empty((N, C)), C // groups
+    counts: Array, means: Array, spreads: Array, gamma: Array, beta: Array, eps: float, y: Array
+) -> None:
+    """counts [B], means, spreads [N,B,G], gamma, beta [G,C/G], y [3,N,G,C/G]"""
+    N, B, G = means.shape
     for n in range(N):
-        for g in range(groups):
-            channels = range(g * width, (g + 1) * width)
+        for g in range(G):
             total, mean, spread = 0.0, 0.0, 0.0
             for b in range(B):
-                for c in channels:
-                    total += counts[b]
-                    mean += counts[b] * means[n, b, c]
+                total += counts[b]
+                mean += counts[b] * means[n, b, g]
             mean /= total
             for b in range(B):
-                for c in channels:
-                    spread += spreads[n, b, c] + counts[b] * (means[n, b, c] - mean) ** 2
-            for c in channels:
-                middles[n, c], scales[n, c] = mean, 1 / np.sqrt(spread / total + eps)
-    return middles, scales
+                spread += spreads[n, b, g] + counts[b] * (means[n, b, g] - mean) ** 2
+            scale, near = 1 / np.sqrt(spread / total + eps), y.dtype.type(mean)
+            for c in range(gamma.shape[1]):
+                factor = scale * gamma[g, c]
+                y[0, n, g, c], y[1, n, g, c] = near, factor
+                y[2, n, g, c] = (near - mean) * factor + beta[g, c]
 
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> Array:
     """x [N,C,*] -> [N,C,*]"""
-    mean, scale = joined(*moments_of_blocks(x), groups, eps)
-    return normalised(x, mean, scale * gamma, beta)
+    return normalised(x, joined(moments_of_blocks(x, groups), gamma, beta, eps, x.dtype))
 
 
-def moments_of_blocks(x: Array) -> tuple[Array, Array, Array]:
-    """Of blocks of pixels: how many, each channel's mean, and its sum of squares around that.
+def moments_of_blocks(x: Array, groups: int) -> Moments:
+    """Of blocks of pixels: how many numbers, each group's mean, its sum of squares around that.
 
-    x [N,C,*] -> counts [B], means [N,B,C], spreads [N,B,C]
+    x [N,C,*] -> counts [B], means [N,B,G], spreads [N,B,G]
     """
     pixels, size = flat(x), block(x.shape[1])
     N, P, C = pixels.shape
-    counts = np.minimum(size, P - np.arange(0, P, size))
-    means, spreads = np.empty((2, N, len(counts), C))
-    room = scratch("moments", (thread_count(), C + APART), x.dtype)
-    _moments(N * len(counts), pixels, size, room, means, spreads)
+    blocks = count(P, size)
+    counts, (means, spreads) = np.empty(blocks), np.empty((2, N, blocks, groups))
+    shape = thread_count(), 2, C + APART
+    room, totals = scratch("sums", shape, x.dtype), scratch("totals", shape, np.float64)
+    _moments(N * blocks, pixels, size, room, totals, counts, means, spreads)
     return counts, means, spreads
 
 
-def joined(
-    counts: Array, means: Array, spreads: Array, groups: int, eps: float
-) -> tuple[Array, Array]:
-    """Each channel's mean and 1 / sqrt(variance + eps) of its group, from blocks and channels.
+def joined(moments: Moments, gamma: Array, beta: Array, eps: float, dtype: np.dtype) -> Array:
+    """What makes y = (x - mean) factor + shift of the moments of blocks, channel by channel.
 
-    Chan, Golub & LeVeque 1983 (eq. 2.1).
-    counts [B], means [N,B,C], spreads [N,B,C] -> [N,C], [N,C]
+    Chan, Golub & LeVeque 1983 (eq. 2.1). The mean is rounded, and what is lost is in the shift.
+    gamma, beta [C] -> mean, factor, shift [3,N,C]
     """
-    return _join(counts, means, spreads, groups, float(eps))
+    (N, _, groups), C = moments[1].shape, len(gamma)
+    y, shape = np.empty((3, N, groups, C // groups), dtype), (groups, C // groups)
+    _join(*moments, fixed(gamma).reshape(shape), fixed(beta).reshape(shape), float(eps), y)
+    return y.reshape(3, N, C)
 
 
-def normalised(x: Array, mean: Array, factor: Array, beta: Array) -> Array:
-    """(x - mean) factor + beta. x [N,C,*], mean, factor [N,C], beta [C] -> [N,C,*]
-
-    In the format of x a mean is rounded: what is lost comes back with beta.
-    """
+def normalised(x: Array, terms: Array) -> Array:
+    """(x - mean) factor + shift. x [N,C,*], terms [3,N,C] -> [N,C,*]"""
     pixels, size = flat(x), block(x.shape[1])
-    y, middle = np.empty_like(pixels), mean.astype(x.dtype)
-    shift = ((middle - mean) * factor + beta).astype(x.dtype)
-    tiles = len(x) * count(pixels.shape[1], size)
-    _normalise(tiles, pixels, middle, factor.astype(x.dtype), shift, y, size)
+    y = np.empty_like(pixels)
+    _normalise(len(x) * count(pixels.shape[1], size), pixels, terms, y, size)
     return by_channel(y.reshape(len(x), *x.shape[2:], -1))
 
 
@@ -125,5 +146,6 @@ def flat(x: Array) -> Array:
 
 
 def block(channels: int) -> int:
-    """Pixels of a block."""
-    return max(TILE // channels, 1)
+    """Pixels of a block, of which none are left over where they are many."""
+    size = max(TILE // channels, 1)
+    return size - size % FEW if size > FEW else size

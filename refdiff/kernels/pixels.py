@@ -14,7 +14,7 @@ TILE = 1 << 16  # numbers at a time
 
 def by_pixel(x: Array) -> Array:
     """x [N,C,*] -> [N,*,C] and contiguous; without a copy where x is laid down so."""
-    y = np.moveaxis(x, 1, -1)
+    y = x.transpose(0, *range(2, x.ndim), 1)
     if y.flags.c_contiguous:
         return y
     if not x.flags.c_contiguous:
@@ -28,7 +28,7 @@ def by_pixel(x: Array) -> Array:
 
 def by_channel(y: Array) -> Array:
     """The same array as ops speak of it: y [N,*,C] -> [N,C,*]"""
-    return np.moveaxis(y, -1, 1)
+    return y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
 
 
 @Tiled

@@ -8,7 +8,7 @@ from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import bias_or_zeros, fixed, jit
 from refdiff.kernels.lanes import copy
 from refdiff.kernels.panels import WIDTH, lay
-from refdiff.kernels.product import ROWS, divided
+from refdiff.kernels.product import ROWS, divided, laid, linear
 from refdiff.kernels.scratch import scratch
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
@@ -44,25 +44,36 @@ def by_rows(x: Array, w: Array, b: Array | None, window: Window, y: Array) -> No
 def by_columns(x: Array, w: Array, b: Array | None, window: Window, y: Array) -> None:
     """x [N,H,W,C], w [O,C,k,l], b [O], y [N,hv,O]"""
     O, C, k, l = w.shape  # noqa: E741
+    N, pixels, across, where = len(x), y.shape[1], window.size[1], window.where(l)
+    filters, taps = w.reshape(O, -1), (C, k * l)
     if not x.dtype == w.dtype == np.float32:
-        by_blas(x, w, b, window, y)
-        return
-    pixels, across = y.shape[1], window.size[1]
-    wide = divided(len(x) * pixels, O, C * k * l)
-    room = scratch("columns", (thread_count(), ROWS, k * l, C), np.float32)
-    tiles, bias = len(x) * count(pixels, ROWS) * count(O, wide), bias_or_zeros(b, O)
-    _some_pixels(tiles, x, across, window.where(l), by_taps(w), bias, room, y, wide)
+        by_blas(x, filters, taps, b, window, where, y)
+    elif pixels < O:
+        columns = scratch("columns", (N, pixels, *taps), np.float32)
+        _all_pixels(N * pixels, x, across, where, columns)
+        y[...] = linear(columns.reshape(N, pixels, -1), filters, b)
+    else:
+        wide = divided(N * pixels, O, C * k * l)
+        room = scratch("columns", (thread_count(), ROWS, *taps), np.float32)
+        tiles, bias = N * count(pixels, ROWS) * count(O, wide), bias_or_zeros(b, O)
+        _some_pixels(tiles, x, across, where, laid(fixed(filters)), bias, room, y, wide)
 
 
-def by_blas(x: Array, w: Array, b: Array | None, window: Window, y: Array) -> None:
-    """x [N,H,W,C], w [O,C,k,l], b [O], y [N,hv,O]"""
-    O, C, k, l = w.shape  # noqa: E741
-    filters = w.reshape(O, C, k * l).swapaxes(1, 2).reshape(O, -1)
+def by_blas(
+    x: Array,
+    filters: Array,
+    taps: tuple[int, int],
+    b: Array | None,
+    window: Window,
+    where: Where,
+    y: Array,
+) -> None:
+    """x [N,H,W,C], filters [O,C kl], b [O], y [N,hv,O]"""
 
     def work(tile: tuple[int, slice]) -> None:
         n, some = tile
-        columns = np.empty((some.stop - some.start, k * l, C), y.dtype)
-        copy_columns(x[n], some.start, window.size[1], window.where(l), columns)
+        columns = np.empty((some.stop - some.start, *taps), y.dtype)
+        copy_columns(x[n], some.start, window.size[1], where, columns)
         np.matmul(columns.reshape(len(columns), -1), filters.T, out=y[n, some])
         if b is not None:
             y[n, some] += b
@@ -118,6 +129,13 @@ def _some_rows(
 
 
 @Tiled
+def _all_pixels(x: Array, across: int, where: Where, columns: Array, who: int, tile: int) -> None:
+    """What a pixel is made of. x [N,H,W,C], columns [N,P,C,kl]"""
+    n, p = tile // columns.shape[1], tile % columns.shape[1]
+    copy_columns(x[n], p, across, where, columns[n, p : p + 1])
+
+
+@Tiled
 def _some_pixels(
     x: Array,
     across: int,
@@ -132,7 +150,7 @@ def _some_pixels(
 ) -> None:
     """Some pixels and channels of y <- what they are made of, times filters.
 
-    x [N,H,W,C], panels [P,kl C,W], room [threads,R,kl,C], y [N,P,O]
+    x [N,H,W,C], panels [P,C kl,W], room [threads,R,C,kl], y [N,P,O]
     """
     rows, blocks = room.shape[1], -(-y.shape[1] // room.shape[1])
     n, first = tile // blocks % len(x), tile % blocks * rows
@@ -146,19 +164,19 @@ def _some_pixels(
 
 @jit
 def copy_columns(x: Array, first: int, across: int, where: Where, columns: Array) -> None:
-    """What pixels `first` and on, `across` in a row, are made of. x [H,W,C], columns [P,kl,C]
+    """What pixels `first` and on, `across` in a row, are made of. x [H,W,C], columns [P,C,kl]
 
-    columns[p, u width + v, c] = x[s i + d u - top, s j + d v - left, c] for the pixel p = (i,j).
+    columns[p, c, u width + v] = x[s i + d u - top, s j + d v - left, c] for the pixel p = (i,j).
     """
     width, stride, top, left, dilation = where
-    P, taps, C = columns.shape
+    P, C, taps = columns.shape
     for p in range(P):
         row, column = (first + p) // across * stride - top, (first + p) % across * stride - left
         for tap in range(taps):
             i, j = row + dilation * (tap // width), column + dilation * (tap % width)
             if 0 <= i < len(x) and 0 <= j < x.shape[1]:
                 for c in range(C):
-                    columns[p, tap, c] = x[i, j, c]
+                    columns[p, c, tap] = x[i, j, c]
             else:
                 for c in range(C):
-                    columns[p, tap, c] = 0
+                    columns[p, c, tap] = 0

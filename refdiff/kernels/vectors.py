@@ -33,6 +33,17 @@ def _at(typing: Any, start: Any, offset: Any) -> Any:
     )
 
 
+def _down(typing: Any, start: Any, step: Any, count: Any) -> Any:
+    """The addresses of so many rows, a step apart."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        rows = [builder.gep(args[0], [builder.mul(args[1], INT(i))]) for i in range(size)]
+        return context.make_tuple(builder, signature.return_type, rows)
+
+    size = count.literal_value
+    return types.UniTuple(start, size)(start, INDEX, count), code
+
+
 def _fetch(typing: Any, start: Any, count: Any) -> Any:
     """Have so many numbers brought near, which are wanted later; none need be there."""
 
@@ -51,6 +62,7 @@ def _fetch(typing: Any, start: Any, count: Any) -> Any:
 
 address: Any = intrinsic(_address)
 at: Any = intrinsic(_at)
+down: Any = intrinsic(prefer_literal=True)(_down)
 fetch: Any = intrinsic(_fetch)
 
 
@@ -65,8 +77,8 @@ def opened(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, list
 def elementwise(emit: Callable[..., Any]) -> Any:
     """f(n, *addresses): the last of the arrays there [n] <- emit of all of them.
 
-    emit(builder, *values) gives the instructions, for numbers and vectors alike. They do not look
-    whether the last array begins within another.
+    emit(builder, *values) gives the instructions, for numbers and vectors alike: a result, or a
+    tuple of them for the last few arrays. They do not look whether one begins within another.
     """
 
     def loops(typing: Any, n: Any, *starts: Any) -> Any:
@@ -75,10 +87,11 @@ def elementwise(emit: Callable[..., Any]) -> Any:
             whole = builder.and_(args[0], INT(-LANES))
             for first, last, step in ((INT(0), whole, LANES), (whole, args[0], 1)):
                 with cgutils.for_range_slice(builder, first, last, INT(step), INT) as (k, _):
-                    places = [builder.gep(start, [k]) for start in given]
-                    places = [vector(builder, place, step) for place in places]
-                    result = emit(builder, *(builder.load(place, align=4) for place in places))
-                    builder.store(result, places[-1], align=4)
+                    places = [vector(builder, builder.gep(start, [k]), step) for start in given]
+                    results = emit(builder, *(builder.load(place, align=4) for place in places))
+                    results = results if isinstance(results, tuple) else (results,)
+                    for result, place in zip(results, places[-len(results) :], strict=True):
+                        builder.store(result, place, align=4)
             return context.get_dummy_value()
 
         return types.void(INDEX, types.Tuple.from_types(starts)), code

@@ -60,28 +60,30 @@ def test_products(rows: int, inner: int, columns: int, left: int, onward: bool, 
 
 
 @jit
-def sums(x: Array, middle: Array, total: Array, squares: Array, y: Array) -> None:
-    channels.add_pixels(x, total)
-    channels.add_squares(x, middle, squares)
+def sums(x: Array, middle: Array, total: Array, squares: Array, y: Array, z: Array) -> None:
+    channels.add_moments(x, middle, total, squares)
     channels.normalise(x, middle, middle, middle, y)
+    channels.copy_rows(x, z)
 
 
 @either
-@given(pixels=st.integers(1, 30), width=st.integers(1, 80), seed=SEEDS)
-def test_channels(dtype: Any, pixels: int, width: int, seed: int) -> None:
+@given(pixels=st.integers(1, 30), width=st.integers(1, 80), beside=st.integers(0, 5), seed=SEEDS)
+def test_channels(dtype: Any, pixels: int, width: int, beside: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    x, middle = rng.standard_normal((pixels, width)), rng.standard_normal(width)
-    x, middle = x.astype(dtype), middle.astype(dtype)
-    total, squares, y = np.zeros(width), np.zeros(width), np.empty_like(x)
-    sums(x, middle, total, squares, y)
+    whole, middle = rng.standard_normal((pixels, beside + width)), rng.standard_normal(width)
+    x, middle = whole.astype(dtype)[:, beside:], middle.astype(dtype)
+    total, squares = np.zeros((2, width), dtype)
+    y, z = np.full((2, pixels, width + 1), np.nan, dtype)
+    sums(x, middle, total, squares, y[:, :width], z[:, :width])
     exact, m = x.astype(np.float64), middle.astype(np.float64)
-    u = U[x.dtype]
-    few = (channels.FEW + pixels) * u  # additions of one format, then of float64
-    assert (abs(total - exact.sum(0)) <= few * abs(exact).sum(0)).all()
-    apart = (abs(exact) + abs(m)) ** 2
-    assert (abs(squares - ((exact - m) ** 2).sum(0)) <= (few + 4 * u) * apart.sum(0)).all()
-    reach = (abs(exact) + abs(m)) * abs(m) + abs(m)
-    assert (abs(y - ((exact - m) * m + m)) <= 4 * u * reach).all()
+    n = (pixels + 2) * U[x.dtype]
+    apart = abs(exact) + abs(m)
+    assert (abs(total - (exact - m).sum(0)) <= n * apart.sum(0)).all()
+    assert (abs(squares - ((exact - m) ** 2).sum(0)) <= n * (apart**2).sum(0)).all()
+    reach = apart * abs(m) + abs(m)
+    assert (abs(y[:, :width] - ((exact - m) * m + m)) <= 4 * U[x.dtype] * reach).all()
+    assert (z[:, :width] == x).all()
+    assert np.isnan(y[:, width:]).all() and np.isnan(z[:, width:]).all()
 
 
 @jit
