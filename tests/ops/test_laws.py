@@ -121,7 +121,7 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     for info in pkgutil.iter_modules(refdiff.kernels.__path__):
         module = importlib.import_module(f"refdiff.kernels.{info.name}")
         for key, value in vars(module).items():
-            if hasattr(value, "py_func"):
+            if hasattr(value, "py_func") and not isinstance(value, type):
                 monkeypatch.setattr(module, key, value.py_func)
 
 
