@@ -93,17 +93,22 @@ def upsample_nearest(compute: Any, x: Any, *, size: tuple[int, int] | None = Non
 def group_norm(compute: Any, x: Any, gamma: Array, beta: Array, *, groups: int, eps: float) -> Any:
     """Moments of all rows first, then any rows."""
     from refdiff.kernels import norm
+    from refdiff.kernels.pixels import by_channel
 
     if not large(x.shape) or x.shape[1] % groups:
         return None
-    blocks = [norm.moments_of_blocks(rows_of(x, *some), groups) for some in strips(x.shape)]
+    blocks = [
+        norm.moments_of_blocks(norm.flat(rows_of(x, *some)), groups) for some in strips(x.shape)
+    ]
     counts, *others = zip(*blocks, strict=True)
     means, spreads = (np.concatenate(part, 1) for part in others)
     moments = np.concatenate(counts), means, spreads
     terms = norm.joined(moments, gamma, beta, eps, x.dtype)
 
     def rows(first: int, last: int) -> Array:
-        return norm.normalised(rows_of(x, first, last), terms)
+        some = rows_of(x, first, last)
+        pixels = norm.normalised(norm.flat(some), terms)
+        return by_channel(pixels.reshape(len(some), *some.shape[2:], -1))
 
     return Unmade(x.shape, x.dtype, rows)
 

@@ -25,12 +25,13 @@ _chosen: ContextVar[int | None] = ContextVar("refdiff threads", default=None)
 
 def thread_count() -> int:
     """As chosen by `threads`, else by OMP_NUM_THREADS, else the processors of this process."""
-    return _chosen.get() or _by_default(os.environ.get("OMP_NUM_THREADS", ""))
+    return _chosen.get() or _by_default()
 
 
 @cache
-def _by_default(told: str) -> int:
-    outermost = told.split(",")[0].strip()
+def _by_default() -> int:
+    """What a process is told when it begins: the environment is read once, as OpenMP reads it."""
+    outermost = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if outermost.isdecimal() and int(outermost):
         return min(int(outermost), MOST)
     if hasattr(os, "sched_getaffinity"):

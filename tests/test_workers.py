@@ -4,6 +4,7 @@ import contextvars
 import os
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import numpy as np
@@ -14,11 +15,19 @@ from refdiff.errors import ConfigError
 from refdiff.workers import each, one_thread_of_blas, parts, thread_count, threads
 
 
+@pytest.fixture
+def anew() -> Iterator[None]:
+    """As a process that begins."""
+    room._by_default.cache_clear()
+    yield
+    room._by_default.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("told", "count"), [("3", 3), ("3,2", 3), ("", None), ("many", None), ("0", None), ("999", 256)]
 )
 def test_the_count_is_chosen_or_told_or_of_this_process(
-    told: str, count: int | None, monkeypatch: pytest.MonkeyPatch
+    told: str, count: int | None, anew: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", told)
     assert thread_count() == (count or len(os.sched_getaffinity(0)))
@@ -28,14 +37,10 @@ def test_the_count_is_chosen_or_told_or_of_this_process(
             assert thread_count() == 1
 
 
-def test_without_affinity_the_processors_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_affinity_the_processors_count(anew: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.delattr(os, "sched_getaffinity")
-    room._by_default.cache_clear()
-    try:
-        assert thread_count() == min(os.cpu_count() or 1, 256)
-    finally:
-        room._by_default.cache_clear()
+    assert thread_count() == min(os.cpu_count() or 1, 256)
 
 
 @pytest.mark.parametrize("count", [0, -1, 257])

@@ -10,7 +10,7 @@ from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.vectors import address, at, down, elementwise
 from refdiff.op import Array
 
-FEW = 8  # pixels at a time
+FEW, ROWS = 8, 4  # pixels at a time, where they are read and where written
 
 
 def add_moments(pixels: Array, middle: Array, sums: Array, squares: Array) -> None:
@@ -43,8 +43,10 @@ def _add(builder: Any, middle: Any, *others: Any) -> Any:
 
 
 @elementwise
-def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any, y: Any) -> Any:
-    return builder.fadd(builder.fmul(builder.fsub(x, mean), factor), shift)
+def _scale(builder: Any, mean: Any, factor: Any, shift: Any, *rows: Any) -> Any:
+    pixels = rows[: len(rows) // 2]
+    apart = [builder.fsub(x, mean) for x in pixels]
+    return tuple(multiply_add(builder, d, factor, shift) for d in apart)
 
 
 @elementwise
@@ -71,9 +73,13 @@ def _moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> Callable[...,
 def _normalised(pixels: Any, mean: Any, factor: Any, shift: Any, y: Any) -> Callable[..., None]:
     def normalise(pixels: Any, mean: Any, factor: Any, shift: Any, y: Any) -> None:
         step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
-        row, to, C = address(pixels), address(y), len(mean)
-        for _ in range(len(pixels)):
-            _scale(C, row, address(mean), address(factor), address(shift), to)
+        row, to, C, whole = address(pixels), address(y), len(mean), len(pixels) // ROWS
+        terms = address(mean), address(factor), address(shift)
+        for _ in range(whole):
+            _scale(C, *(terms + down(row, step, ROWS) + down(to, onward, ROWS)))
+            row, to = at(row, ROWS * step), at(to, ROWS * onward)
+        for _ in range(len(pixels) - ROWS * whole):
+            _scale(C, *(*terms, row, to))
             row, to = at(row, step), at(to, onward)
 
     return normalise

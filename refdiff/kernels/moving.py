@@ -11,7 +11,7 @@ from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
-TILE = 1 << 15  # numbers at a time
+TILE = 1 << 16  # numbers at a time
 
 
 @Tiled
@@ -46,11 +46,13 @@ def _join(sources: tuple[Array, ...], y: Array, rows: int, who: int, tile: int) 
 def concat(pictures: Sequence[Array]) -> Array:
     """Pictures with their channels side by side: [N,C,*] each -> [N,D,*]"""
     dtype, sources = np.result_type(*pictures), [by_pixel(x) for x in pictures]
-    rows = tuple(fixed(x.reshape(-1, x.shape[-1]).astype(dtype, copy=False)) for x in sources)
-    y = np.empty((*sources[0].shape[:-1], sum(x.shape[1] for x in rows)), dtype)
-    some = max(TILE // y.shape[-1], 1)
-    _join(count(len(rows[0]), some), rows, y.reshape(-1, y.shape[-1]), some)
-    return by_channel(y)
+    channels = [x.shape[1] for x in pictures]
+    flat = [x.reshape(-1, C) for x, C in zip(sources, channels, strict=True)]
+    rows = tuple(fixed(x if x.dtype == dtype else x.astype(dtype)) for x in flat)
+    y = np.empty((len(rows[0]), sum(channels)), dtype)
+    some = max(TILE // y.shape[1], 1)
+    _join(count(len(y), some), rows, y, some)
+    return by_channel(y.reshape(*sources[0].shape[:-1], -1))
 
 
 @Tiled

@@ -13,8 +13,8 @@ from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import thread_count
 
-TILE = 1 << 17  # numbers at a time
-TOGETHER = 64  # pixels whose sums are in the picture's format
+TILE = 1 << 18  # numbers at a time
+TOGETHER = 128  # pixels whose sums are in the picture's format
 APART = 16  # numbers between what threads write
 Moments = tuple[Array, Array, Array]
 
@@ -81,8 +81,8 @@ def _normalise(x: Array, terms: Array, y: Array, size: int, who: int, tile: int)
 def _join(
     counts: Array, means: Array, spreads: Array, gamma: Array, beta: Array, eps: float, y: Array
 ) -> None:
-    """counts [B], means, spreads [N,B,G], gamma, beta [G,C/G], y [3,N,G,C/G]"""
-    N, B, G = means.shape
+    """counts [B], means, spreads [N,B,G], gamma, beta [C], y [3,N,C]"""
+    (N, B, G), width = means.shape, len(gamma) // means.shape[2]
     for n in range(N):
         for g in range(G):
             total, mean, spread = 0.0, 0.0, 0.0
@@ -93,28 +93,29 @@ def _join(
             for b in range(B):
                 spread += spreads[n, b, g] + counts[b] * (means[n, b, g] - mean) ** 2
             scale, near = 1 / np.sqrt(spread / total + eps), y.dtype.type(mean)
-            for c in range(gamma.shape[1]):
-                factor = scale * gamma[g, c]
-                y[0, n, g, c], y[1, n, g, c] = near, factor
-                y[2, n, g, c] = (near - mean) * factor + beta[g, c]
+            for c in range(g * width, (g + 1) * width):
+                factor = scale * gamma[c]
+                y[0, n, c], y[1, n, c] = near, factor
+                y[2, n, c] = (near - mean) * factor + beta[c]
 
 
 def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> Array:
     """x [N,C,*] -> [N,C,*]"""
-    return normalised(x, joined(moments_of_blocks(x, groups), gamma, beta, eps, x.dtype))
+    pixels = flat(x)
+    terms = joined(moments_of_blocks(pixels, groups), gamma, beta, eps, x.dtype)
+    return by_channel(normalised(pixels, terms).reshape(len(x), *x.shape[2:], -1))
 
 
-def moments_of_blocks(x: Array, groups: int) -> Moments:
+def moments_of_blocks(pixels: Array, groups: int) -> Moments:
     """Of blocks of pixels: how many numbers, each group's mean, its sum of squares around that.
 
-    x [N,C,*] -> counts [B], means [N,B,G], spreads [N,B,G]
+    pixels [N,P,C] -> counts [B], means [N,B,G], spreads [N,B,G]
     """
-    pixels, size = flat(x), block(x.shape[1])
-    N, P, C = pixels.shape
+    (N, P, C), size = pixels.shape, block(pixels.shape[2])
     blocks = count(P, size)
     counts, (means, spreads) = np.empty(blocks), np.empty((2, N, blocks, groups))
     shape = thread_count(), 2, C + APART
-    room, totals = scratch("sums", shape, x.dtype), scratch("totals", shape, np.float64)
+    room, totals = scratch("sums", shape, pixels.dtype), scratch("totals", shape, np.float64)
     _moments(N * blocks, pixels, size, room, totals, counts, means, spreads)
     return counts, means, spreads
 
@@ -125,18 +126,16 @@ def joined(moments: Moments, gamma: Array, beta: Array, eps: float, dtype: np.dt
     Chan, Golub & LeVeque 1983 (eq. 2.1). The mean is rounded, and what is lost is in the shift.
     gamma, beta [C] -> mean, factor, shift [3,N,C]
     """
-    (N, _, groups), C = moments[1].shape, len(gamma)
-    y, shape = np.empty((3, N, groups, C // groups), dtype), (groups, C // groups)
-    _join(*moments, fixed(gamma).reshape(shape), fixed(beta).reshape(shape), float(eps), y)
-    return y.reshape(3, N, C)
+    y = np.empty((3, len(moments[1]), len(gamma)), dtype)
+    _join(*moments, fixed(gamma), fixed(beta), float(eps), y)
+    return y
 
 
-def normalised(x: Array, terms: Array) -> Array:
-    """(x - mean) factor + shift. x [N,C,*], terms [3,N,C] -> [N,C,*]"""
-    pixels, size = flat(x), block(x.shape[1])
-    y = np.empty_like(pixels)
-    _normalise(len(x) * count(pixels.shape[1], size), pixels, terms, y, size)
-    return by_channel(y.reshape(len(x), *x.shape[2:], -1))
+def normalised(pixels: Array, terms: Array) -> Array:
+    """(pixels - mean) factor + shift. pixels [N,P,C], terms [3,N,C] -> [N,P,C]"""
+    (N, P, C), y = pixels.shape, np.empty_like(pixels)
+    _normalise(N * count(P, block(C)), pixels, terms, y, block(C))
+    return y
 
 
 def flat(x: Array) -> Array:

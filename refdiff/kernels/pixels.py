@@ -4,6 +4,8 @@ Ops speak of [N,C,H,W] throughout; which axis is contiguous is told by an array'
 become tokens, and tokens pixels, without a copy, and every loop runs over channels.
 """
 
+from functools import cache
+
 import numpy as np
 
 from refdiff.kernels.tiles import Tiled, count
@@ -14,7 +16,7 @@ TILE = 1 << 16  # numbers at a time
 
 def by_pixel(x: Array) -> Array:
     """x [N,C,*] -> [N,*,C] and contiguous; without a copy where x is laid down so."""
-    y = x.transpose(0, *range(2, x.ndim), 1)
+    y = x.transpose(_orders(x.ndim)[0])
     if y.flags.c_contiguous:
         return y
     if not x.flags.c_contiguous:
@@ -28,7 +30,13 @@ def by_pixel(x: Array) -> Array:
 
 def by_channel(y: Array) -> Array:
     """The same array as ops speak of it: y [N,*,C] -> [N,C,*]"""
-    return y.transpose(0, y.ndim - 1, *range(1, y.ndim - 1))
+    return y.transpose(_orders(y.ndim)[1])
+
+
+@cache
+def _orders(axes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of axes, with channels last and with channels second."""
+    return (0, *range(2, axes), 1), (0, axes - 1, *range(1, axes - 1))
 
 
 @Tiled

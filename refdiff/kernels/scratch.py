@@ -13,16 +13,26 @@ from refdiff.memory import is_small
 from refdiff.op import Array
 
 _own = threading.local()
+LINE = 64  # bytes
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An array of any content, valid until this thread asks for the same name again."""
     if is_small():
-        return np.empty(shape, dtype)
+        return aligned(shape, dtype)
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     held: Array | None = getattr(_own, name, None)
     if held is None or held.nbytes < size:
-        held = np.empty(size, np.uint8)
+        held = aligned((size,), np.uint8)
         setattr(_own, name, held)
     return held[:size].view(dtype).reshape(shape)
+
+
+def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An array of any content that begins with a line of caches, which no vector of it crosses."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    room = np.empty(size + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    return room[start : start + size].view(dtype).reshape(shape)
