@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from refdiff.errors import ConfigError
 
 KINDS = ("normal", "small")
+NORMAL, SMALL = 1 << 29, 1 << 20  # bytes of blocks that are used again
 _small: ContextVar[bool] = ContextVar("refdiff small memory", default=False)
 
 
@@ -25,18 +26,25 @@ def memory(kind: str) -> Iterator[None]:
     """Take "normal" or "small" memory inside. Raises ConfigError for another kind."""
     if kind not in KINDS:
         raise ConfigError(f"unknown kind of memory {kind!r}: choose 'normal' or 'small'")
-    if kind == "small":
-        _return_what_is_freed()
-    token = _small.set(kind == "small")
+    before = _small.set(kind == "small")
+    keep_what_is_freed(SMALL if kind == "small" else NORMAL)
     try:
         yield
     finally:
-        _small.reset(token)
+        _small.reset(before)
+        keep_what_is_freed(SMALL if is_small() else NORMAL)
 
 
-def _return_what_is_freed() -> None:
-    """Where the C library is glibc: it keeps freed blocks up to the largest that it has seen freed,
-    32 MiB at most; from now on those of a MiB and more go back to the system (mallopt(3))."""
-    mmap_threshold = -3
+def keep_what_is_freed(most: int) -> None:
+    """Where the C library is glibc: blocks of up to so many bytes are used again when they are
+    freed, larger ones go back to the system (mallopt(3)).
+
+    Of itself it keeps none above 32 MiB, and whoever gets a new one waits for its pages.
+    """
+    mmap_threshold, trim_threshold = -3, -1
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(mmap_threshold, 1 << 20)
+        libc = ctypes.CDLL(None)
+        if libc.mallopt(mmap_threshold, most):
+            libc.mallopt(trim_threshold, 2 * most)
+        if most == SMALL:
+            libc.malloc_trim(0)

@@ -1,5 +1,7 @@
 """Small memory: the same bits, with weights given back and no large picture held."""
 
+import platform
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +148,32 @@ class Released(dict[str, Array]):
 
     def release(self) -> None:
         self.file.release()
+
+
+def pages_waited_for() -> int:
+    """When a block of 64 MiB is taken and freed several times."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        block = np.empty(1 << 26, np.uint8)
+        block[:: 1 << 12] = 1
+        del block
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="speaks to glibc's malloc")
+def test_freed_blocks_are_used_again_unless_memory_is_small() -> None:
+    """A block given back comes anew in pages of 2 MiB at the largest: 32 of them."""
+    with refdiff.memory("normal"):
+        pages_waited_for()
+        assert pages_waited_for() < 32
+        with refdiff.memory("small"):
+            assert pages_waited_for() >= 5 * 32
+            with refdiff.memory("normal"):
+                pages_waited_for()
+                assert pages_waited_for() < 32
+            assert pages_waited_for() >= 5 * 32
+        pages_waited_for()
+        assert pages_waited_for() < 32
 
 
 def test_shipped_weights_can_be_given_back() -> None:

@@ -9,10 +9,12 @@ import threading
 import numpy as np
 import numpy.typing as npt
 
-from refdiff.memory import is_small
+from refdiff.memory import NORMAL, is_small, keep_what_is_freed
 from refdiff.op import Array
 
 _own = threading.local()
+if not is_small():
+    keep_what_is_freed(NORMAL)
 LINE = 64  # bytes
 
 

@@ -3,7 +3,7 @@
 python -m tests.bench.speed docs
 """
 
-import sys
+import argparse
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,4 +77,9 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Networks and ops beside PyTorch, in turn.")
+    parser.add_argument("folder", type=Path, help="where speed.md and speed.json are written")
+    folder = parser.parse_args().folder
+    if not folder.is_dir():
+        parser.error(f"there is no folder {folder}: make it, or give another")
+    main(folder)
