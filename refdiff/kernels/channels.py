@@ -1,4 +1,7 @@
-"""What a norm does channel by channel, pixel after pixel; pixels [P,C], the others [C]."""
+"""What a norm does channel by channel; pixels [P,C], the others [C].
+
+Pixel after pixel, as they lie: several at a time are less to compute, and more to wait for.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,10 +10,8 @@ import numpy as np
 from numba.extending import overload
 
 from refdiff.kernels.fma import multiply_add
-from refdiff.kernels.vectors import address, at, down, elementwise
+from refdiff.kernels.vectors import address, at, elementwise
 from refdiff.op import Array
-
-FEW, ROWS = 8, 4  # pixels at a time, where they are read and where written
 
 
 def add_moments(pixels: Array, middle: Array, sums: Array, squares: Array) -> None:
@@ -31,22 +32,14 @@ def copy_rows(pixels: Array, y: Array) -> None:
 
 
 @elementwise
-def _add(builder: Any, middle: Any, *others: Any) -> Any:
-    *pixels, total, squares = others
-    apart = [builder.fsub(x, middle) for x in pixels]
-    sums = apart
-    while len(sums) > 1:
-        sums = [builder.fadd(*pair) for pair in zip(sums[::2], sums[1::2], strict=True)]
-    for d in apart:
-        squares = multiply_add(builder, d, d, squares)
-    return builder.fadd(total, sums[0]), squares
+def _add(builder: Any, middle: Any, x: Any, total: Any, squares: Any) -> tuple[Any, Any]:
+    apart = builder.fsub(x, middle)
+    return builder.fadd(total, apart), multiply_add(builder, apart, apart, squares)
 
 
 @elementwise
-def _scale(builder: Any, mean: Any, factor: Any, shift: Any, *rows: Any) -> Any:
-    pixels = rows[: len(rows) // 2]
-    apart = [builder.fsub(x, mean) for x in pixels]
-    return tuple(multiply_add(builder, d, factor, shift) for d in apart)
+def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any, y: Any) -> Any:
+    return multiply_add(builder, builder.fsub(x, mean), factor, shift)
 
 
 @elementwise
@@ -57,13 +50,9 @@ def _copy(builder: Any, x: Any, y: Any) -> Any:
 @overload(add_moments)
 def _moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> Callable[..., None]:
     def add_moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> None:
-        step, C, whole = pixels.strides[0] // pixels.itemsize, len(sums), len(pixels) // FEW
-        row, near, to = address(pixels), (address(middle),), (address(sums), address(squares))
-        for _ in range(whole):
-            _add(C, *(near + down(row, step, FEW) + to))
-            row = at(row, FEW * step)
-        for _ in range(len(pixels) - FEW * whole):
-            _add(C, *(*near, row, *to))
+        step, row, C = pixels.strides[0] // pixels.itemsize, address(pixels), len(sums)
+        for _ in range(len(pixels)):
+            _add(C, address(middle), row, address(sums), address(squares))
             row = at(row, step)
 
     return add_moments
@@ -73,13 +62,9 @@ def _moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> Callable[...,
 def _normalised(pixels: Any, mean: Any, factor: Any, shift: Any, y: Any) -> Callable[..., None]:
     def normalise(pixels: Any, mean: Any, factor: Any, shift: Any, y: Any) -> None:
         step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
-        row, to, C, whole = address(pixels), address(y), len(mean), len(pixels) // ROWS
-        terms = address(mean), address(factor), address(shift)
-        for _ in range(whole):
-            _scale(C, *(terms + down(row, step, ROWS) + down(to, onward, ROWS)))
-            row, to = at(row, ROWS * step), at(to, ROWS * onward)
-        for _ in range(len(pixels) - ROWS * whole):
-            _scale(C, *(*terms, row, to))
+        row, to, C = address(pixels), address(y), len(mean)
+        for _ in range(len(pixels)):
+            _scale(C, row, address(mean), address(factor), address(shift), to)
             row, to = at(row, step), at(to, onward)
 
     return normalise

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from refdiff.kernels.channels import FEW, add_moments, normalise
+from refdiff.kernels.channels import add_moments, normalise
 from refdiff.kernels.jit import fixed, jit
 from refdiff.kernels.lanes import fill
 from refdiff.kernels.pixels import by_channel, by_pixel
@@ -14,7 +14,7 @@ from refdiff.op import Array
 from refdiff.workers import thread_count
 
 TILE = 1 << 18  # numbers at a time
-TOGETHER = 128  # pixels whose sums are in the picture's format
+TOGETHER = 32  # pixels whose sums are in the picture's format
 APART = 16  # numbers between what threads write
 Moments = tuple[Array, Array, Array]
 
@@ -145,6 +145,5 @@ def flat(x: Array) -> Array:
 
 
 def block(channels: int) -> int:
-    """Pixels of a block, of which none are left over where they are many."""
-    size = max(TILE // channels, 1)
-    return size - size % FEW if size > FEW else size
+    """Pixels of a block."""
+    return max(TILE // channels, 1)

@@ -15,8 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from refdiff.kernels.panels import INT, LANES
-from refdiff.kernels.vectors import opened, vector
+from refdiff.kernels.panels import INT
+from refdiff.kernels.vectors import in_vectors, opened, vector
 from refdiff.op import Array
 
 Formula = Callable[..., tuple[Any, ...]]
@@ -93,11 +93,9 @@ def both_ways(formula: Formula, taken: int, made: int) -> Callable[[Array, Array
                     result = sum((given(b) for b, _, _ in bias), number)
                     builder.store(result.value, vector(builder, place, size), align=4)
 
-        whole = builder.and_(n, INT(-LANES))
         with cgutils.for_range(builder, squares) as square:
-            for first, last, size in ((INT(0), whole, LANES), (whole, n, 1)):
-                with cgutils.for_range_slice(builder, first, last, INT(size), INT) as (k, _):
-                    chunk(k, square.index, size)
+            for k, size in in_vectors(builder, n):
+                chunk(k, square.index, size)
         return context.get_dummy_value()
 
     @intrinsic

@@ -3,7 +3,7 @@
 What they read and write are addresses: arrays are counted whenever they are handed over.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from llvmlite import ir
@@ -33,17 +33,6 @@ def _at(typing: Any, start: Any, offset: Any) -> Any:
     )
 
 
-def _down(typing: Any, start: Any, step: Any, count: Any) -> Any:
-    """The addresses of so many rows, a step apart."""
-
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        rows = [builder.gep(args[0], [builder.mul(args[1], INT(i))]) for i in range(size)]
-        return context.make_tuple(builder, signature.return_type, rows)
-
-    size = count.literal_value
-    return types.UniTuple(start, size)(start, INDEX, count), code
-
-
 def _fetch(typing: Any, start: Any, count: Any) -> Any:
     """Have so many numbers brought near, which are wanted later; none need be there."""
 
@@ -62,7 +51,6 @@ def _fetch(typing: Any, start: Any, count: Any) -> Any:
 
 address: Any = intrinsic(_address)
 at: Any = intrinsic(_at)
-down: Any = intrinsic(prefer_literal=True)(_down)
 fetch: Any = intrinsic(_fetch)
 
 
@@ -84,19 +72,28 @@ def elementwise(emit: Callable[..., Any]) -> Any:
     def loops(typing: Any, n: Any, *starts: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             given = cgutils.unpack_tuple(builder, args[1])
-            whole = builder.and_(args[0], INT(-LANES))
-            for first, last, step in ((INT(0), whole, LANES), (whole, args[0], 1)):
-                with cgutils.for_range_slice(builder, first, last, INT(step), INT) as (k, _):
-                    places = [vector(builder, builder.gep(start, [k]), step) for start in given]
-                    results = emit(builder, *(builder.load(place, align=4) for place in places))
-                    results = results if isinstance(results, tuple) else (results,)
-                    for result, place in zip(results, places[-len(results) :], strict=True):
-                        builder.store(result, place, align=4)
+            for k, size in in_vectors(builder, args[0]):
+                places = [vector(builder, builder.gep(start, [k]), size) for start in given]
+                results = emit(builder, *(builder.load(place, align=4) for place in places))
+                results = results if isinstance(results, tuple) else (results,)
+                for result, place in zip(results, places[-len(results) :], strict=True):
+                    builder.store(result, place, align=4)
             return context.get_dummy_value()
 
         return types.void(INDEX, types.Tuple.from_types(starts)), code
 
     return intrinsic(loops)
+
+
+def in_vectors(builder: Any, count: Any) -> Iterator[tuple[Any, int]]:
+    """Loops over so many numbers, to be filled with code: where each begins, and how many it takes.
+
+    Whole vectors first, then what is left one by one.
+    """
+    whole = builder.and_(count, INT(-LANES))
+    for first, last, size in ((INT(0), whole, LANES), (whole, count, 1)):
+        with cgutils.for_range_slice(builder, first, last, INT(size), INT) as (k, _):
+            yield k, size
 
 
 def vector(builder: Any, place: Any, size: int) -> Any:
