@@ -23,8 +23,12 @@ VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
 def lay(rows: Array, panel: Array) -> None:
-    """Rows of the transposed second matrix as a panel of it. rows [O,K], O <= W, panel [K,W]"""
-    panel[:, : len(rows)], panel[:, len(rows) :] = rows.T, 0
+    """Rows of the transposed second matrix as a panel of it.
+
+    rows [O,K], O <= W, panel [K,W], or with K as several axes
+    """
+    flat = panel.reshape(-1, panel.shape[-1])
+    flat[:, : len(rows)], flat[:, len(rows) :] = rows.T, 0
 
 
 @overload(lay)

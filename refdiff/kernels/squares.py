@@ -52,11 +52,17 @@ class Value:
     __rmul__ = __mul__
 
 
-def both_ways(formula: Formula, taken: int, made: int) -> Callable[[Array, Array, Any], None]:
-    """(x, y, b): y <- F x Fᵀ + b. x [taken,taken,T,n], y [made,made,T,n], b [n] or None"""
+def both_ways(
+    formula: Formula, taken: int, made: int, axes: tuple[int, int, int] = (0, 1, 2)
+) -> Callable[[Array, Array, Any], None]:
+    """(x, y, b): y <- F x Fᵀ + b. x [taken,taken,T,n], y [made,made,T,n], b [n] or None
+
+    axes: where x has its rows, columns and squares, if elsewhere; transposed by compiled code it
+    would take seconds to compile.
+    """
 
     def transform(x: Array, y: Array, b: Array | None) -> None:
-        columns = np.stack(formula(*x))
+        columns = np.stack(formula(*x.transpose(*axes, 3)))
         y[...] = np.stack(formula(*columns.swapaxes(0, 1)), 1)
         if b is not None:
             y += b
@@ -67,8 +73,9 @@ def both_ways(formula: Formula, taken: int, made: int) -> Callable[[Array, Array
             for kind, value in zip(signature.args, args, strict=True)
             if not isinstance(kind, types.NoneType)
         ]
-        (x, shape, (down, across, onward, _)), (y, _, (deep, wide, forth, _)), *bias = arrays
-        squares, n = shape[2:]
+        (x, shape, steps), (y, _, (deep, wide, forth, _)), *bias = arrays
+        down, across, onward = (steps[axis] for axis in axes)
+        squares, n = shape[axes[2]], shape[3]
 
         def on(start: Any, *steps: tuple[Any, Any]) -> Any:
             for count, step in steps:

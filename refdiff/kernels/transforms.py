@@ -4,13 +4,13 @@ import numpy as np
 
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.lanes import copy, fill
-from refdiff.kernels.panels import WIDTH, lay
+from refdiff.kernels.panels import lay
 from refdiff.kernels.points import SIDE, TAPS, TILE, evaluated, filtered, interpolated
 from refdiff.kernels.squares import both_ways
 from refdiff.op import Array
 
 of_pixels = both_ways(evaluated, SIDE, SIDE)
-of_filters = both_ways(filtered, TAPS, SIDE)
+of_filters = both_ways(filtered, TAPS, SIDE, axes=(1, 2, 0))  # [T,3,3,n]
 of_products = both_ways(interpolated, SIDE, TILE)
 
 
@@ -37,11 +37,10 @@ def tiles_in(x: Array, first: int, across: int, top: int, left: int, v: Array) -
 def filters_in(w: Array, first: int, room: Array, u: Array) -> None:
     """G g Gᵀ of input channels `first` and on, as a panel of a product.
 
-    w [O,C 9], O <= W, room [c 9,W], u [6,6,c,W]
+    w [O,C 9], O <= W, room [c,3,3,W], u [6,6,c,W]
     """
-    c = u.shape[2]
-    lay(w[:, first * TAPS * TAPS : (first + c) * TAPS * TAPS], room)
-    of_filters(room.reshape(c, TAPS, TAPS, WIDTH).transpose(1, 2, 0, 3), u, None)
+    lay(w[:, first * TAPS * TAPS : (first + len(room)) * TAPS * TAPS], room)
+    of_filters(room, u, None)
 
 
 @inlined

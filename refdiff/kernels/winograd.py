@@ -61,7 +61,7 @@ def convolve(
     tiles, panels = across * count(size[0], TILE), count(O, WIDTH)
     if tiles > MANY:
         u = scratch("filters", (panels, SIDE, SIDE, C + APART, WIDTH), np.float32)
-        taps = scratch("taps", (threads, C * TAPS * TAPS, WIDTH), np.float32)
+        taps = scratch("taps", (threads, C, TAPS, TAPS, WIDTH), np.float32)
         v = scratch("tiles in", (threads, SIDE, SIDE, MANY + APART, C), np.float32)
         m = scratch("tiles out", (threads, SIDE, SIDE, MANY + APART, O), np.float32)
         _ready(panels, w, taps, u)
@@ -72,7 +72,7 @@ def convolve(
         v = transformed(x, size, corner)
         some = max(min(FILTERS // WIDTH, panels // SHARES), 1)
         u = scratch("filters", (threads, some, SIDE, SIDE, INNER + APART, WIDTH), np.float32)
-        taps = scratch("taps", (threads, INNER * TAPS * TAPS, WIDTH), np.float32)
+        taps = scratch("taps", (threads, INNER, TAPS, TAPS, WIDTH), np.float32)
         m = scratch("tiles out", (threads, SIDE, SIDE, N * tiles + APART, some * WIDTH), np.float32)
         _some_filters(count(panels, some), v, w, bias, across, taps, u, m, y)
     return y.reshape(N, *size, O)
@@ -92,7 +92,7 @@ def transformed(x: Array, size: tuple[int, int], corner: tuple[int, int]) -> Arr
 
 @Tiled
 def _ready(w: Array, taps: Array, u: Array, who: int, tile: int) -> None:
-    """A panel of filters. w [O,C 9], taps [threads,C 9,W], u [P,6,6,C,W]"""
+    """A panel of filters. w [O,C 9], taps [threads,C,3,3,W], u [P,6,6,C,W]"""
     channels = w.shape[1] // TAPS**2
     filters_in(w[tile * WIDTH : (tile + 1) * WIDTH], 0, taps[who], u[tile, :, :, :channels])
 
@@ -162,7 +162,7 @@ def _some_filters(
 ) -> None:
     """Some filters with all tiles, some of their channels at a time, so that all stays near.
 
-    v [K,6,6,N T,c], taps [threads,c 9,W], u [threads,P,6,6,c,W], m [threads,6,6,N T,P W]
+    v [K,6,6,N T,c], taps [threads,c,3,3,W], u [threads,P,6,6,c,W], m [threads,6,6,N T,P W]
     """
     N, T, inner, wide = len(y), (v.shape[3] - APART) // len(y), v.shape[4], m.shape[4]
     outs = slice(tile * wide, (tile + 1) * wide)
@@ -170,7 +170,7 @@ def _some_filters(
     made = m[who, :, :, : N * T, : len(filters)]
     for k in range(len(v)):
         n = min(inner, w.shape[1] // TAPS**2 - k * inner)
-        room = taps[who, : n * TAPS**2]
+        room = taps[who, :n]
         given = v[k, :, :, : N * T, :n]
         some = u[who, : -(-len(filters) // WIDTH), :, :, :n]
         for panel in range(len(some)):
