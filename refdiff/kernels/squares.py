@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from refdiff.kernels.panels import INT
-from refdiff.kernels.vectors import in_vectors, opened, vector
+from refdiff.kernels.jit import native
+from refdiff.kernels.panels import INDEX, INT, NUMBERS
+from refdiff.kernels.vectors import at, in_vectors, vector
 from refdiff.op import Array
 
 Formula = Callable[..., tuple[Any, ...]]
@@ -53,66 +53,74 @@ class Value:
 
 
 def both_ways(
-    formula: Formula, taken: int, made: int, axes: tuple[int, int, int] = (0, 1, 2)
-) -> Callable[[Array, Array, Any], None]:
-    """(x, y, b): y <- F x Fᵀ + b. x [taken,taken,T,n], y [made,made,T,n], b [n] or None
+    formula: Formula,
+    taken: int,
+    made: int,
+    axes: tuple[int, int, int] = (0, 1, 2),
+    biased: bool = False,
+) -> Callable[..., None]:
+    """(x, y) or, biased, (x, y, b): y <- F x Fᵀ + b, its squares compiled once for all kernels.
 
-    axes: where x has its rows, columns and squares, if elsewhere; transposed by compiled code it
-    would take seconds to compile.
+    x [taken,taken,T,n], y [made,made,T,n], b [n]; axes: where x has its rows, columns and squares,
+    if elsewhere.
     """
 
-    def transform(x: Array, y: Array, b: Array | None) -> None:
+    def transform(x: Array, y: Array, b: Array | None = None) -> None:
         columns = np.stack(formula(*x.transpose(*axes, 3)))
         y[...] = np.stack(formula(*columns.swapaxes(0, 1)), 1)
         if b is not None:
             y += b
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        arrays = [
-            opened(context, builder, kind, value)
-            for kind, value in zip(signature.args, args, strict=True)
-            if not isinstance(kind, types.NoneType)
-        ]
-        (x, shape, steps), (y, _, (deep, wide, forth, _)), *bias = arrays
-        down, across, onward = (steps[axis] for axis in axes)
-        squares, n = shape[axes[2]], shape[3]
+        n, source, down, across, goal, deep, wide, *b = args
 
-        def on(start: Any, *steps: tuple[Any, Any]) -> Any:
+        def on(start: Any, *steps: tuple[int, Any]) -> Any:
             for count, step in steps:
-                start = builder.gep(start, [builder.mul(count, step)])
+                start = builder.gep(start, [builder.mul(INT(count), step)])
             return start
 
-        def chunk(k: Any, square: Any, size: int) -> None:
-            def given(start: Any) -> Value:
+        for k, size in in_vectors(builder, n):
+
+            def given(start: Any, k: Any = k, size: int = size) -> Value:
                 place = vector(builder, builder.gep(start, [k]), size)
                 return Value(builder, builder.load(place, align=4))
 
-            source, goal = on(x, (square, onward)), on(y, (square, forth))
             columns = [
-                formula(
-                    *(given(on(source, (INT(i), down), (INT(j), across))) for i in range(taken))
-                )
+                formula(*(given(on(source, (i, down), (j, across))) for i in range(taken)))
                 for j in range(taken)
             ]
             for i, row in enumerate(zip(*columns, strict=True)):
                 for j, number in enumerate(formula(*row)):
-                    place = builder.gep(on(goal, (INT(i), deep), (INT(j), wide)), [k])
-                    result = sum((given(b) for b, _, _ in bias), number)
+                    place = builder.gep(on(goal, (i, deep), (j, wide)), [k])
+                    result = sum(map(given, b[:biased]), number)
                     builder.store(result.value, vector(builder, place, size), align=4)
-
-        with cgutils.for_range(builder, squares) as square:
-            for k, size in in_vectors(builder, n):
-                chunk(k, square.index, size)
         return context.get_dummy_value()
 
+    square = INDEX, NUMBERS, INDEX, INDEX, NUMBERS, INDEX, INDEX, NUMBERS
+
     @intrinsic
-    def emitted(typing: Any, x: Any, y: Any, b: Any) -> Any:
-        return types.void(x, y, b), code
+    def emitted(
+        typing: Any, n: Any, x: Any, down: Any, across: Any, y: Any, deep: Any, wide: Any, b: Any
+    ) -> Any:
+        return types.void(*square), code
+
+    def one(n: int, x: Any, down: int, across: int, y: Any, deep: int, wide: int, b: Any) -> None:
+        emitted(n, x, down, across, y, deep, wide, b)  # type: ignore[call-arg]
+
+    one.__name__ = one.__qualname__ = f"square.{formula.__name__}"
+    compute = native(*square)(one)
+    row, column, number = axes
 
     @overload(transform)
-    def compiled(x: Any, y: Any, b: Any) -> Callable[..., None]:
-        def transform(x: Any, y: Any, b: Any) -> None:
-            emitted(x, y, b)  # type: ignore[call-arg]
+    def compiled(x: Any, y: Any, b: Any = None) -> Callable[..., None]:
+        def transform(x: Any, y: Any, b: Any = None) -> None:
+            added = b.ctypes if biased else x.ctypes
+            for t in range(y.shape[2]):
+                source = at(x.ctypes, t * (x.strides[number] // 4))
+                down, across = x.strides[row] // 4, x.strides[column] // 4
+                goal = at(y.ctypes, t * (y.strides[2] // 4))
+                deep, wide = y.strides[0] // 4, y.strides[1] // 4
+                compute(y.shape[3], source, down, across, goal, deep, wide, added)
 
         return transform
 

@@ -11,7 +11,7 @@ from refdiff.op import Array
 
 of_pixels = both_ways(evaluated, SIDE, SIDE)
 of_filters = both_ways(filtered, TAPS, SIDE, axes=(1, 2, 0))  # [T,3,3,n]
-of_products = both_ways(interpolated, SIDE, TILE)
+of_products = both_ways(interpolated, SIDE, TILE, biased=True)
 
 
 @inlined
@@ -22,7 +22,7 @@ def tiles_in(x: Array, first: int, across: int, top: int, left: int, v: Array) -
     for t in range(v.shape[2]):
         row, column = TILE * ((first + t) // across) - top, TILE * ((first + t) % across) - left
         if 0 <= row <= H - SIDE and 0 <= column <= W - SIDE:
-            of_pixels(x[row : row + SIDE, column : column + SIDE], v[:, :, t : t + 1], None)
+            of_pixels(x[row : row + SIDE, column : column + SIDE], v[:, :, t : t + 1])
             continue
         for i in range(SIDE):
             for j in range(SIDE):
@@ -30,7 +30,7 @@ def tiles_in(x: Array, first: int, across: int, top: int, left: int, v: Array) -
                     copy(x[row + i, column + j, 0], edge[i, j, 0])
                 else:
                     fill(edge[i, j, 0], np.float32(0))
-        of_pixels(edge, v[:, :, t : t + 1], None)
+        of_pixels(edge, v[:, :, t : t + 1])
 
 
 @inlined
@@ -40,7 +40,7 @@ def filters_in(w: Array, first: int, room: Array, u: Array) -> None:
     w [O,C 9], O <= W, room [c,3,3,W], u [6,6,c,W]
     """
     lay(w[:, first * TAPS * TAPS : (first + len(room)) * TAPS * TAPS], room)
-    of_filters(room, u, None)
+    of_filters(room, u)
 
 
 @inlined

@@ -54,14 +54,6 @@ at: Any = intrinsic(_at)
 fetch: Any = intrinsic(_fetch)
 
 
-def opened(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, list[Any], list[Any]]:
-    """Where an array starts, its shape, and its steps in numbers."""
-    made = cgutils.create_struct_proxy(kind)(context, builder, array)
-    shape, strides = (cgutils.unpack_tuple(builder, t) for t in (made.shape, made.strides))
-    size = INT(kind.dtype.bitwidth // 8)
-    return made.data, shape, [builder.sdiv(step, size) for step in strides]
-
-
 def elementwise(emit: Callable[..., Any]) -> Any:
     """f(n, *addresses): the last of the arrays there [n] <- emit of all of them.
 
@@ -101,8 +93,3 @@ def vector(builder: Any, place: Any, size: int) -> Any:
     if size == 1:
         return place
     return builder.bitcast(place, ir.VectorType(place.type.pointee, size).as_pointer())
-
-
-def widened(builder: Any, value: Any, like: Any) -> Any:
-    """value in the format of `like`, which is no narrower."""
-    return value if value.type == like.type else builder.fpext(value, like.type)
