@@ -31,7 +31,7 @@ def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float) 
 
 @group_norm.kernel
 def _(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float) -> Array:
-    """Two passes for the moments, of few pixels in the format of x, then in float64; one for y.
+    """One pass for the moments, of few pixels in the format of x, then in float64; one for y.
 
     The definition knows a group's mean within γ(n) max|x| and its variance within a factor of
     1 + γ(n); a normalised value is at most 2 spread, with spread = max|x| / sqrt(var + eps).

@@ -60,7 +60,10 @@ def draw_conv2d(rng: np.random.Generator) -> Case:
     padding: Any = size(rng, 0, 2) if rng.random() < 0.5 else tuple(map(int, rng.integers(0, 3, 4)))
     if rng.random() < 0.2:  # what is computed by tiles
         groups, k, m, dilation, stride, c = 1, 3, 3, 1, 1, size(rng, 1, 20)
-    H, W = dilation * (k - 1) + size(rng, 1, 21), dilation * (m - 1) + size(rng, 1, 20)
+    high, wide = size(rng, 1, 21), size(rng, 1, 20)
+    if rng.random() < 0.2:  # fewer pixels than filters
+        o, high, wide = size(rng, 20, 40), size(rng, 1, 4), size(rng, 1, 4)
+    H, W = dilation * (k - 1) + high, dilation * (m - 1) + wide
     x = corner(rng, normal(rng, size(rng, 1, 3), groups * c, H, W))
     b = normal(rng, groups * o) if rng.random() < 0.7 else None
     options = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
@@ -83,7 +86,7 @@ def draw_linear(rng: np.random.Generator) -> Case:
 
 def draw_group_norm(rng: np.random.Generator) -> Case:
     groups, c = size(rng, 1, 4), size(rng, 1, 4)
-    tail = rng.integers(1, 6, 2) if rng.random() < 0.8 else rng.integers(2, 20, 1)
+    tail = rng.integers(1, 6, 2) if rng.random() < 0.8 else rng.integers(2, 100, 1)
     x = corner(rng, normal(rng, size(rng, 1, 3), groups * c, *tail))
     args = {"x": x, "gamma": normal(rng, groups * c) + 1.5, "beta": normal(rng, groups * c)}
     eps = float(rng.choice([1e-3, 1e-5, 1e-6]))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from refdiff.kernels import points, transforms, winograd
 from refdiff.kernels.jit import jit
+from refdiff.kernels.panels import WIDTH
 from refdiff.op import Array
 from tests.ops.cases import normal, size
 
@@ -107,10 +108,13 @@ def by_tiles(x: Array, w: Array, b: Array | None, padding: Any) -> Array:
 @given(SEEDS)
 @settings(max_examples=60)
 def test_within_its_bound(seed: int) -> None:
-    x, w, b, padding = draw(np.random.default_rng(seed), 9)
+    """However tiles, channels and filters are divided."""
+    rng = np.random.default_rng(seed)
+    x, w, b, padding = draw(rng, int(rng.choice([9, 3 * WIDTH])))
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("FEW", 1), ("MANY", 3)):
-            if seed % 2:
+        if rng.random() < 0.7:
+            divided = {"FEW": 1, "MANY": int(rng.choice([3, 99])), "INNER": 2, "SHARES": 1}
+            for name, value in divided.items():
                 patch.setattr(winograd, name, value)
         y = by_tiles(x, w, b, padding)
     right = by_torch(x, w, b, padding, np.float64)
