@@ -108,7 +108,6 @@ class Crew:
 
     def __init__(self, count: int) -> None:
         self.words = np.zeros((count, ROW), np.int64)
-        self.seen = self.words.data
         self.beds: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(count - 1)]
         self.threads = [
             Thread(target=self.live, args=(i,), name=f"refdiff helper {i}", daemon=True)
@@ -131,7 +130,7 @@ class Crew:
     def wake(self) -> None:
         """Whoever sleeps; it may come too late for the next call."""
         for helper, bed in enumerate(self.beds, 1):
-            if not self.seen[helper, AWAKE]:
+            if not self.words[helper, AWAKE]:
                 self.words[helper, AWAKE] = True
                 bed.put(None)
 

@@ -27,14 +27,15 @@ APART = 1  # more than is used, lest points take each other's place in caches
 
 
 @inlined
-def products(v: Array, u: Array, m: Array, start: Array | None) -> None:
-    """m <- start + v u point by point, or m += v u.
-
-    v [6,6,T,C], u [P,6,6,C,W], m [6,6,T,O], start [O] or None
-    """
+def products(v: Array, u: Array, m: Array, anew: bool) -> None:
+    """m <- v u point by point, or m += v u. v [6,6,T,C], u [P,6,6,C,W], m [6,6,T,O]"""
+    zeros = np.zeros(m.shape[3], np.float32)
     for i in range(SIDE):
         for j in range(SIDE):
-            accumulate(v[i, j], u[:, i, j], m[i, j], start)
+            if anew:
+                accumulate(v[i, j], u[:, i, j], m[i, j], zeros)
+            else:
+                accumulate(v[i, j], u[:, i, j], m[i, j], None)
 
 
 def pays(size: tuple[int, int], channels: int, filters: int) -> bool:
@@ -122,7 +123,7 @@ def _some_tiles(
     size = min(some, tiles - first)
     given, made = v[who, :, :, :size], m[who, :, :, :size]
     tiles_in(x[n], first, across, top, left, given)
-    products(given, u[:, :, :, : x.shape[4]], made, np.zeros(made.shape[3], np.float32))
+    products(given, u[:, :, :, : x.shape[4]], made, True)
     tiles_out(made, bias, first, across, y[n])
 
 
@@ -166,7 +167,7 @@ def _some_filters(
     """
     N, T, inner, wide = len(y), (v.shape[3] - APART) // len(y), v.shape[4], m.shape[4]
     outs = slice(tile * wide, (tile + 1) * wide)
-    filters, added, zeros = w[outs], bias[outs], np.zeros(wide, np.float32)
+    filters, added = w[outs], bias[outs]
     made = m[who, :, :, : N * T, : len(filters)]
     for k in range(len(v)):
         n = min(inner, w.shape[1] // TAPS**2 - k * inner)
@@ -175,9 +176,6 @@ def _some_filters(
         some = u[who, : -(-len(filters) // WIDTH), :, :, :n]
         for panel in range(len(some)):
             filters_in(filters[panel * WIDTH : (panel + 1) * WIDTH], k * inner, room, some[panel])
-        if k == 0:
-            products(given, some, made, zeros)
-        else:
-            products(given, some, made, None)
+        products(given, some, made, k == 0)
     for n in range(N):
         tiles_out(made[:, :, n * T : (n + 1) * T], added, 0, across, y[n, :, :, :, outs])
