@@ -15,6 +15,8 @@ import numpy as np
 from refdiff.kernels.exponential import exp32
 from refdiff.kernels.fma import fma
 from refdiff.kernels.jit import inlined
+from refdiff.kernels.pixels import like
+from refdiff.kernels.scratch import aligned
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
@@ -129,7 +131,7 @@ def geglu(x: Array) -> Array:
     """a gelu(g) for rows (a, g). x [*,2D] -> [*,D]"""
     D = x.shape[-1] // 2
     rows = np.ascontiguousarray(x).reshape(-1, 2 * D)
-    y = np.empty((len(rows), D), x.dtype)
+    y = aligned((len(rows), D), x.dtype)
     size = max(TILE // D, 1)
     kernel = geglu32 if x.dtype == np.float32 else geglu64
     kernel(count(len(rows), size), rows, y, size)
@@ -137,7 +139,7 @@ def geglu(x: Array) -> Array:
 
 
 def _each_number(x: Array, in32: Tiled, in64: Tiled) -> Array:
-    y = np.empty_like(x)  # laid down in memory as x is
+    y = like(x)  # laid down in memory as x is
     kernel = in32 if x.dtype == np.float32 else in64
     kernel(count(x.size, TILE), x.ravel("K"), y.ravel("K"), TILE)
     return y

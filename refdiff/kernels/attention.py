@@ -1,15 +1,16 @@
 """Attention head by head in blocks of queries: two matrix products and a softmax in place."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from refdiff.kernels.block import accumulate
-from refdiff.kernels.exponential import exp32, exp_from
+from refdiff.kernels.exponential import exp_from
 from refdiff.kernels.jit import inlined
-from refdiff.kernels.lanes import LANES, LOWEST, copy, fill, largest, total
+from refdiff.kernels.lanes import LANES, LOWEST, copy, fill, largest
 from refdiff.kernels.panels import WIDTH, lay
-from refdiff.kernels.scratch import scratch
+from refdiff.kernels.powers import OF_E, power, powers
+from refdiff.kernels.scratch import aligned, scratch
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import each, parts
@@ -55,7 +56,7 @@ def in_float32(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     S, e = v.shape[1], v.shape[3]
     keys = scratch("keys", (N, h, count(S, WIDTH), d, WIDTH), np.float32)
     values = scratch("values", (N, h, count(e, WIDTH), S, WIDTH), np.float32)
-    y = np.empty((N, L, h, e), np.float32)
+    y = aligned((N, L, h, e), np.float32)
     given = np.zeros((0, 0, 0), np.float32) if mask is None else distinct(mask)
     _lay_down(N * h, k, v, keys, values)
     _some_queries(N * h * count(L, QUERIES), q, keys, values, given, y, QUERIES)
@@ -123,7 +124,7 @@ def _some_queries(
     T = min(size, q.shape[1] - start)
     scaled = np.empty((T, q.shape[3]), np.float32)
     sums = np.zeros((T, -(-y.shape[3] // HALF) * HALF), np.float32)
-    scale = np.float32(1 / np.sqrt(np.float64(q.shape[3])))
+    scale = np.float32(OF_E / np.sqrt(np.float64(q.shape[3])))
     for t in range(T):
         for i in range(q.shape[3]):
             scaled[t, i] = q[n, start + t, h, i] * scale
@@ -145,7 +146,7 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
     T, S = len(q), values.shape[1]
     logits = np.empty((T, -(-min(KEYS, S) // LANES) * LANES), np.float32)
     tops, totals = np.empty(T, np.float32), np.zeros(T, np.float32)
-    lanes, zeros = np.empty(LANES, np.float32), np.zeros(logits.shape[1], np.float32)
+    zeros = np.zeros(logits.shape[1], np.float32)
     fill(tops, LOWEST)
     for first in range(0, S, KEYS):
         n = min(KEYS, S - first)
@@ -157,29 +158,16 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
             fill(row[n:], LOWEST)
             if len(mask):
                 for s in range(n):
-                    row[s] += mask[t, first + s]
+                    row[s] += mask[t, first + s] * np.float32(OF_E)
             highest = max(largest(row), tops[t])
             shift = highest if highest != LOWEST else np.float32(0)
-            factor = exp32(tops[t] - shift)
+            factor = power(tops[t] - shift)
             tops[t] = highest
-            totals[t] = totals[t] * factor + exponentials_of(row, shift, lanes)
+            totals[t] = totals[t] * factor + powers(row, shift)
             for i in range(sums.shape[1]):
                 sums[t, i] *= factor
         accumulate(logits[:, :n], values[:, first : first + n], sums, None)
     return totals
-
-
-@inlined
-def exponentials_of(x: Array, shift: np.float32, lanes: Array) -> Any:
-    """x <- exp(x - shift), and their sum. x [n], n a multiple of LANES"""
-    fill(lanes, np.float32(0))
-    for s in range(0, len(x), LANES):
-        some = x[s : s + LANES]
-        for lane in range(LANES):
-            some[lane] = exp32(some[lane] - shift)
-        for lane in range(LANES):
-            lanes[lane] += some[lane]
-    return total(lanes)
 
 
 def softmax(x: Array) -> Array:

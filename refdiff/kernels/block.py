@@ -22,8 +22,8 @@ from numba.extending import intrinsic, overload
 
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.jit import inlined, native
-from refdiff.kernels.panels import INDEX, INT, LANES, NUMBERS, PLACE, VECTOR, WIDTH
-from refdiff.kernels.vectors import at, fetch
+from refdiff.kernels.panels import INDEX, INT, LANES, NUMBERS, VECTOR, WIDTH
+from refdiff.kernels.vectors import at, fetch, spread
 from refdiff.op import Array
 
 GROUP = 8  # panels at a time: they stay in the second cache
@@ -89,12 +89,6 @@ def _code(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
     def vector(start: Any, offset: int) -> Any:
         return builder.bitcast(builder.gep(start, [INT(offset)]), VECTOR.as_pointer())
 
-    def spread(number: Any) -> Any:
-        nothing = ir.Constant(VECTOR, ir.Undefined)
-        one = builder.insert_element(nothing, number, PLACE(0))
-        zeros = ir.Constant(ir.VectorType(PLACE, LANES), [0] * LANES)
-        return builder.shuffle_vector(one, nothing, zeros)
-
     def row(start: Any, step: Any, i: int) -> Any:
         return builder.gep(start, [builder.mul(step, INT(i))])
 
@@ -115,7 +109,8 @@ def _code(rows: int, vectors: int, context: Any, builder: Any, signature: Any, a
             factors = [builder.load(vector(right, k * WIDTH + j), align=4) for j in width]
             for i, places in enumerate(sums):
                 line = row(lines[i // TOGETHER], a_step, i % TOGETHER)
-                number = spread(builder.load(builder.gep(line, [INT(k)]), align=4))
+                number = builder.load(builder.gep(line, [INT(k)]), align=4)
+                number = spread(builder, number, LANES)
                 for place, factor in zip(places, factors, strict=True):
                     together = multiply_add(builder, number, factor, builder.load(place))
                     builder.store(together, place)

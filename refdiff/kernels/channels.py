@@ -1,17 +1,24 @@
 """What a norm does channel by channel; pixels [P,C], the others [C].
 
-Pixel after pixel, as they lie: several at a time are less to compute, and more to wait for.
+Several pixels at a time, so that sums stay in registers; the next ones are brought near meanwhile.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba.extending import overload
+from numba import types
+from numba.extending import intrinsic, overload
 
 from refdiff.kernels.fma import multiply_add
-from refdiff.kernels.vectors import address, at, elementwise
+from refdiff.kernels.jit import inlined
+from refdiff.kernels.panels import INT
+from refdiff.kernels.scratch import LINE
+from refdiff.kernels.vectors import address, at, elementwise, fetch, in_vectors, settle, vector
 from refdiff.op import Array
+
+ROWS = 8  # pixels at a time
+PART = 64  # channels at a time
 
 
 def add_moments(pixels: Array, middle: Array, sums: Array, squares: Array) -> None:
@@ -21,62 +28,118 @@ def add_moments(pixels: Array, middle: Array, sums: Array, squares: Array) -> No
     squares += np.square(apart).sum(0)
 
 
-def normalise(pixels: Array, mean: Array, factor: Array, shift: Array, y: Array) -> None:
-    """y <- (pixels - mean) factor + shift. y [P,C]"""
+def normalise(
+    pixels: Array, mean: Array, factor: Array, shift: Array, past: bool, y: Array
+) -> None:
+    """y <- (pixels - mean) factor + shift, past the caches or into them. y [P,C]"""
     y[...] = (pixels - mean) * factor + shift
 
 
-def copy_rows(pixels: Array, y: Array) -> None:
-    """y <- pixels. y [P,C]"""
+def copy_rows(pixels: Array, past: bool, y: Array) -> None:
+    """y <- pixels, past the caches or into them. y [P,C]"""
     y[...] = pixels
 
 
-@elementwise
-def _add(builder: Any, middle: Any, x: Any, total: Any, squares: Any) -> tuple[Any, Any]:
-    apart = builder.fsub(x, middle)
-    return builder.fadd(total, apart), multiply_add(builder, apart, apart, squares)
+def _adding(rows: int) -> Any:
+    """So many pixels at a time, step numbers apart, added to sums of n channels."""
+
+    def add(
+        typing: Any, n: Any, step: Any, middle: Any, pixel: Any, sums: Any, squares: Any
+    ) -> Any:
+        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            for k, size in in_vectors(builder, args[0]):
+                middle, pixel, *results = (builder.gep(start, [k]) for start in args[2:])
+                around = builder.load(vector(builder, middle, size), align=4)
+                places = [vector(builder, start, size) for start in results]
+                total, square = (builder.load(place, align=4) for place in places)
+                for row in range(rows):
+                    place = builder.gep(pixel, [builder.mul(args[1], INT(row))])
+                    x = builder.load(vector(builder, place, size), align=4)
+                    apart = builder.fsub(x, around)
+                    total = builder.fadd(total, apart)
+                    square = multiply_add(builder, apart, apart, square)
+                builder.store(total, places[0], align=4)
+                builder.store(square, places[1], align=4)
+            return context.get_dummy_value()
+
+        return types.void(n, step, middle, pixel, sums, squares), code
+
+    return intrinsic(add)
 
 
-@elementwise
 def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any, y: Any) -> Any:
     return multiply_add(builder, builder.fsub(x, mean), factor, shift)
 
 
-@elementwise
 def _copy(builder: Any, x: Any, y: Any) -> Any:
     return x
+
+
+@inlined
+def in_lines(y: Array) -> bool:
+    """Whether each row begins with a line of caches."""
+    return (y.ctypes.data | y.strides[0]) % LINE == 0
+
+
+_add_one, _add_rows = _adding(1), _adding(ROWS)
+_scaled, _scaled_past = elementwise(_scale), elementwise(_scale, past=True)
+_copied, _copied_past = elementwise(_copy), elementwise(_copy, past=True)
 
 
 @overload(add_moments)
 def _moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> Callable[..., None]:
     def add_moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> None:
-        step, row, C = pixels.strides[0] // pixels.itemsize, address(pixels), len(sums)
-        for _ in range(len(pixels)):
-            _add(C, address(middle), row, address(sums), address(squares))
+        step, C = pixels.strides[0] // pixels.itemsize, len(sums)
+        row, whole = address(pixels), len(pixels) // ROWS * ROWS
+        around, total, square = address(middle), address(sums), address(squares)
+        for _ in range(0, whole, ROWS):
+            for c in range(0, C, PART):
+                n = min(PART, C - c)
+                if step == C:
+                    fetch(at(row, ROWS * (C + c)), ROWS * n)
+                _add_rows(n, step, at(around, c), at(row, c), at(total, c), at(square, c))
+            row = at(row, ROWS * step)
+        for _ in range(whole, len(pixels)):
+            _add_one(C, step, around, row, total, square)
             row = at(row, step)
 
     return add_moments
 
 
 @overload(normalise)
-def _normalised(pixels: Any, mean: Any, factor: Any, shift: Any, y: Any) -> Callable[..., None]:
-    def normalise(pixels: Any, mean: Any, factor: Any, shift: Any, y: Any) -> None:
+def _normalised(
+    pixels: Any, mean: Any, factor: Any, shift: Any, past: Any, y: Any
+) -> Callable[..., None]:
+    def normalise(pixels: Any, mean: Any, factor: Any, shift: Any, past: Any, y: Any) -> None:
         step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
         row, to, C = address(pixels), address(y), len(mean)
-        for _ in range(len(pixels)):
-            _scale(C, row, address(mean), address(factor), address(shift), to)
-            row, to = at(row, step), at(to, onward)
+        terms = address(mean), address(factor), address(shift)
+        if past and in_lines(y):
+            for _ in range(len(pixels)):
+                _scaled_past(C, row, *terms, to)
+                row, to = at(row, step), at(to, onward)
+            settle()
+        else:
+            for _ in range(len(pixels)):
+                _scaled(C, row, *terms, to)
+                row, to = at(row, step), at(to, onward)
 
     return normalise
 
 
 @overload(copy_rows)
-def _copied(pixels: Any, y: Any) -> Callable[..., None]:
-    def copy_rows(pixels: Any, y: Any) -> None:
+def _rows_copied(pixels: Any, past: Any, y: Any) -> Callable[..., None]:
+    def copy_rows(pixels: Any, past: Any, y: Any) -> None:
         step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
         row, to, C = address(pixels), address(y), pixels.shape[1]
-        for _ in range(len(pixels)):
-            _copy(C, row, to)
-            row, to = at(row, step), at(to, onward)
+        if past and in_lines(y):
+            for _ in range(len(pixels)):
+                _copied_past(C, row, to)
+                row, to = at(row, step), at(to, onward)
+            settle()
+        else:
+            for _ in range(len(pixels)):
+                _copied(C, row, to)
+                row, to = at(row, step), at(to, onward)
 
     return copy_rows

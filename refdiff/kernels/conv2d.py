@@ -7,6 +7,7 @@ import numpy as np
 from refdiff.kernels import winograd
 from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.kernels.product import linear
+from refdiff.kernels.scratch import aligned
 from refdiff.kernels.taps import Window, by_columns, by_rows
 from refdiff.op import Array
 
@@ -43,7 +44,7 @@ def convolve(x: Array, w: Array, b: Array | None, window: Window, groups: int) -
         case "Winograd F(4x4,3x3)":
             y = winograd.convolve(pixels, w, b, size, window.corner)
         case taken:
-            y = np.empty((len(x), size[0] * size[1], O), np.result_type(x, w))
+            y = aligned((len(x), size[0] * size[1], O), np.result_type(x, w))
             by = by_rows if taken == "rows times filters, tap by tap" else by_columns
             for start in range(0, O, O // groups):
                 outs = slice(start, start + O // groups)

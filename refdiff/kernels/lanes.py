@@ -12,6 +12,7 @@ from numba.extending import intrinsic, overload
 
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.panels import INT, PLACE, VECTOR
+from refdiff.kernels.vectors import spread
 from refdiff.op import Array
 
 LANES = 64
@@ -65,18 +66,18 @@ def _largest_of(x: Any) -> Callable[..., Any]:
     return largest
 
 
-def _passed(
+def passed(
     context: Any, builder: Any, array: Any, args: Any, kind: Any, places: list[Any]
 ) -> Iterator[Any]:
-    """Vectors of an array that args begin with, and of the places the one that each goes to."""
+    """Where vectors of an array are that args begin with, and what place each goes to."""
     start = cgutils.create_struct_proxy(array)(context, builder, args[0]).data
     with cgutils.for_range_slice(builder, INT(0), args[1], INT(LANES), INT) as (k, _):
         for j, place in enumerate(places):
             some = builder.gep(start, [builder.add(k, INT(j * kind.count))])
-            yield builder.load(builder.bitcast(some, kind.as_pointer()), align=4), place
+            yield builder.bitcast(some, kind.as_pointer()), place
 
 
-def _one(builder: Any, join: Callable[..., Any], places: list[Any]) -> Any:
+def one_of(builder: Any, join: Callable[..., Any], places: list[Any]) -> Any:
     """All vectors joined, and one half with the other until one number is left."""
     joined = reduce(join, map(builder.load, places))
     half = joined.type.count // 2
@@ -105,9 +106,9 @@ def _largest(typing: Any, x: Any, n: Any) -> Any:
             return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
         tops = [cgutils.alloca_once_value(builder, lowest) for _ in range(LANES // VECTOR.count)]
-        for some, top in _passed(context, builder, signature.args[0], args, VECTOR, tops):
-            builder.store(larger(some, builder.load(top)), top)
-        return _one(builder, larger, tops)
+        for some, top in passed(context, builder, signature.args[0], args, VECTOR, tops):
+            builder.store(larger(builder.load(some, align=4), builder.load(top)), top)
+        return one_of(builder, larger, tops)
 
     return types.float32(x, types.int64), code
 
@@ -134,19 +135,17 @@ def _deviations(typing: Any, x: Any, n: Any, middle: Any) -> Any:
         number = context.get_value_type(x.dtype)
         kind = ir.VectorType(number, VECTOR.count)
         zero = ir.Constant(kind, [0.0] * kind.count)
-        around = zero
-        for lane in range(kind.count):
-            around = builder.insert_element(around, args[2], PLACE(lane))
+        around = spread(builder, args[2], kind.count)
         sums, squares = (
             [cgutils.alloca_once_value(builder, zero) for _ in range(LANES // kind.count)]
             for _ in range(2)
         )
         places = list(zip(sums, squares, strict=True))
-        for some, (total, square) in _passed(context, builder, x, args, kind, places):
-            d = builder.fsub(some, around)
+        for some, (total, square) in passed(context, builder, x, args, kind, places):
+            d = builder.fsub(builder.load(some, align=4), around)
             builder.store(builder.fadd(builder.load(total), d), total)
             builder.store(builder.fadd(builder.load(square), builder.fmul(d, d)), square)
-        both = [_one(builder, builder.fadd, places) for places in (sums, squares)]
+        both = [one_of(builder, builder.fadd, places) for places in (sums, squares)]
         return context.make_tuple(builder, signature.return_type, both)
 
     return types.UniTuple(x.dtype, 2)(x, types.int64, x.dtype), code

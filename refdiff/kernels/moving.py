@@ -7,7 +7,8 @@ import numpy as np
 from refdiff.kernels.channels import copy_rows
 from refdiff.kernels.jit import fixed
 from refdiff.kernels.lanes import copy
-from refdiff.kernels.pixels import by_channel, by_pixel
+from refdiff.kernels.pixels import by_channel, by_pixel, like, past_caches
+from refdiff.kernels.scratch import aligned
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
@@ -27,7 +28,7 @@ def add(x: Array, y: Array) -> Array:
     """x [*], y [*] -> [*]"""
     if x.shape != y.shape or x.dtype != y.dtype:
         return x + y
-    z = np.empty_like(x)  # laid down in memory as x is
+    z = like(x)  # laid down in memory as x is
     if not x.strides == y.strides == z.strides:
         return np.add(x, y, out=z)
     _add(count(x.size, TILE), x.ravel("K"), y.ravel("K"), z.ravel("K"), TILE)
@@ -35,11 +36,11 @@ def add(x: Array, y: Array) -> Array:
 
 
 @Tiled
-def _join(sources: tuple[Array, ...], y: Array, rows: int, who: int, tile: int) -> None:
+def _join(sources: tuple[Array, ...], y: Array, rows: int, past: bool, who: int, tile: int) -> None:
     """Some rows of y <- theirs side by side. sources [R,*] each, y [R,D]"""
     some, start = slice(tile * rows, (tile + 1) * rows), 0
     for x in sources:
-        copy_rows(x[some], y[some, start : start + x.shape[1]])
+        copy_rows(x[some], past, y[some, start : start + x.shape[1]])
         start += x.shape[1]
 
 
@@ -49,9 +50,9 @@ def concat(pictures: Sequence[Array]) -> Array:
     channels = [x.shape[1] for x in pictures]
     flat = [x.reshape(-1, C) for x, C in zip(sources, channels, strict=True)]
     rows = tuple(fixed(x if x.dtype == dtype else x.astype(dtype)) for x in flat)
-    y = np.empty((len(rows[0]), sum(channels)), dtype)
+    y = aligned((len(rows[0]), sum(channels)), dtype)
     some = max(TILE // y.shape[1], 1)
-    _join(count(len(y), some), rows, y, some)
+    _join(count(len(y), some), rows, y, some, past_caches(y))
     return by_channel(y.reshape(*sources[0].shape[:-1], -1))
 
 
@@ -67,6 +68,6 @@ def _enlarge(x: Array, y: Array, who: int, tile: int) -> None:
 def upsample_nearest(x: Array, size: tuple[int, int]) -> Array:
     """x [N,C,H,W] -> [N,C,h,w]"""
     pixels = by_pixel(x)
-    y = np.empty((len(x), *size, x.shape[1]), x.dtype)
+    y = aligned((len(x), *size, x.shape[1]), x.dtype)
     _enlarge(len(x) * size[0], pixels, y)
     return by_channel(y)

@@ -8,10 +8,12 @@ from functools import cache
 
 import numpy as np
 
+from refdiff.kernels.scratch import aligned
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
 TILE = 1 << 16  # numbers at a time
+FAR = 1 << 25  # bytes that are not in a cache any more when they are read
 
 
 def by_pixel(x: Array) -> Array:
@@ -21,7 +23,7 @@ def by_pixel(x: Array) -> Array:
         return y
     if not x.flags.c_contiguous:
         return np.ascontiguousarray(y)
-    made = np.empty(y.shape, y.dtype)
+    made = aligned(y.shape, y.dtype)
     source, target = x.reshape(*x.shape[:2], -1), made.reshape(len(x), -1, x.shape[1])
     size = max(TILE // x.shape[1], 1)
     _transpose(len(x) * count(source.shape[2], size), source, target, size)
@@ -31,6 +33,20 @@ def by_pixel(x: Array) -> Array:
 def by_channel(y: Array) -> Array:
     """The same array as ops speak of it: y [N,*,C] -> [N,C,*]"""
     return y.transpose(_orders(y.ndim)[1])
+
+
+def like(x: Array) -> Array:
+    """An array of any content, laid down in memory as x is."""
+    if x.flags.c_contiguous:
+        return aligned(x.shape, x.dtype)
+    if x.ndim > 2 and (y := x.transpose(_orders(x.ndim)[0])).flags.c_contiguous:
+        return by_channel(aligned(y.shape, y.dtype))
+    return np.empty_like(x)
+
+
+def past_caches(y: Array) -> bool:
+    """Whether a result is better not written into caches, which had to read its lines first."""
+    return y.nbytes >= FAR
 
 
 @cache

@@ -12,7 +12,7 @@ from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import bias_or_zeros, fixed
 from refdiff.kernels.lanes import LANES, fill, total
 from refdiff.kernels.panels import WIDTH, lay
-from refdiff.kernels.scratch import scratch
+from refdiff.kernels.scratch import aligned, scratch
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import each, parts, thread_count
@@ -40,7 +40,7 @@ def way(x: Array, w: Array) -> Way:
 def linear(x: Array, w: Array, b: Array | None) -> Array:
     """x [*,I], w [O,I] -> [*,O]; the last two axes are one sample, of fewer the last alone."""
     O, I = w.shape  # noqa: E741
-    y = np.empty((*x.shape[:-1], O), np.result_type(x, w))
+    y = aligned((*x.shape[:-1], O), np.result_type(x, w))
     rows, out, taken = np.ascontiguousarray(x).reshape(-1, I), y.reshape(-1, O), way(x, w)
     if taken == "BLAS by tiles":
         by_blas(rows, w, b, out, x.shape[-2] if x.ndim > 2 else 1)

@@ -54,11 +54,26 @@ at: Any = intrinsic(_at)
 fetch: Any = intrinsic(_fetch)
 
 
-def elementwise(emit: Callable[..., Any]) -> Any:
+def _settle(typing: Any) -> Any:
+    """What was written past the caches is there for all threads."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), code
+
+
+settle: Any = intrinsic(_settle)
+
+
+def elementwise(emit: Callable[..., Any], past: bool = False) -> Any:
     """f(n, *addresses): the last of the arrays there [n] <- emit of all of them.
 
     emit(builder, *values) gives the instructions, for numbers and vectors alike: a result, or a
     tuple of them for the last few arrays. They do not look whether one begins within another.
+    Past the caches, which need not read what is written whole: results begin with a line of them,
+    and settle() afterwards.
     """
 
     def loops(typing: Any, n: Any, *starts: Any) -> Any:
@@ -69,7 +84,12 @@ def elementwise(emit: Callable[..., Any]) -> Any:
                 results = emit(builder, *(builder.load(place, align=4) for place in places))
                 results = results if isinstance(results, tuple) else (results,)
                 for result, place in zip(results, places[-len(results) :], strict=True):
-                    builder.store(result, place, align=4)
+                    if past and size > 1:
+                        one = builder.module.add_metadata([PLACE(1)])
+                        stored = builder.store(result, place, align=4 * LANES)
+                        stored.set_metadata("nontemporal", one)
+                    else:
+                        builder.store(result, place, align=4)
             return context.get_dummy_value()
 
         return types.void(INDEX, types.Tuple.from_types(starts)), code
@@ -86,6 +106,15 @@ def in_vectors(builder: Any, count: Any) -> Iterator[tuple[Any, int]]:
     for first, last, size in ((INT(0), whole, LANES), (whole, count, 1)):
         with cgutils.for_range_slice(builder, first, last, INT(size), INT) as (k, _):
             yield k, size
+
+
+def spread(builder: Any, number: Any, lanes: int) -> Any:
+    """A vector of so many times the number."""
+    nothing = ir.Constant(ir.VectorType(number.type, lanes), ir.Undefined)
+    one = builder.insert_element(nothing, number, PLACE(0))
+    return builder.shuffle_vector(
+        one, nothing, ir.Constant(ir.VectorType(PLACE, lanes), [0] * lanes)
+    )
 
 
 def vector(builder: Any, place: Any, size: int) -> Any:

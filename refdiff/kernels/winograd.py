@@ -12,7 +12,7 @@ from refdiff.kernels.jit import bias_or_zeros, fixed, inlined
 from refdiff.kernels.panels import WIDTH
 from refdiff.kernels.points import SIDE, TAPS, TILE
 from refdiff.kernels.price import winograd_pays
-from refdiff.kernels.scratch import scratch
+from refdiff.kernels.scratch import aligned, scratch
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.kernels.transforms import filters_in, tiles_in, tiles_out
 from refdiff.op import Array, current_engine
@@ -56,7 +56,7 @@ def convolve(
     """
     N, _, _, C = x.shape
     O = len(w)  # noqa: E741
-    y = np.empty((N, *size, 1, O), np.float32)
+    y = aligned((N, *size, 1, O), np.float32)
     w, bias = fixed(w.reshape(O, -1)), bias_or_zeros(b, O)
     across, threads = count(size[1], TILE), thread_count()
     tiles, panels = across * count(size[0], TILE), count(O, WIDTH)

@@ -12,6 +12,7 @@ from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import jit
 from refdiff.kernels.lanes import LANES, deviations
 from refdiff.kernels.panels import WIDTH, lay
+from refdiff.kernels.scratch import aligned
 from refdiff.op import Array
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -60,21 +61,35 @@ def test_products(rows: int, inner: int, columns: int, left: int, onward: bool, 
 
 
 @jit
-def sums(x: Array, middle: Array, total: Array, squares: Array, y: Array, z: Array) -> None:
+def sums(
+    x: Array, middle: Array, total: Array, squares: Array, past: bool, y: Array, z: Array
+) -> None:
     channels.add_moments(x, middle, total, squares)
-    channels.normalise(x, middle, middle, middle, y)
-    channels.copy_rows(x, z)
+    channels.normalise(x, middle, middle, middle, past, y)
+    channels.copy_rows(x, past, z)
 
 
 @either
-@given(pixels=st.integers(1, 30), width=st.integers(1, 80), beside=st.integers(0, 5), seed=SEEDS)
-def test_channels(dtype: Any, pixels: int, width: int, beside: int, seed: int) -> None:
+@given(
+    pixels=st.integers(1, 40),
+    width=st.integers(1, 3 * channels.PART),
+    beside=st.integers(0, 5),
+    past=st.booleans(),
+    lines=st.booleans(),
+    seed=SEEDS,
+)
+def test_channels(
+    dtype: Any, pixels: int, width: int, beside: int, past: bool, lines: bool, seed: int
+) -> None:
+    """Past the caches and into them; rows of the results begin with a line of caches, or not."""
     rng = np.random.default_rng(seed)
     whole, middle = rng.standard_normal((pixels, beside + width)), rng.standard_normal(width)
     x, middle = whole.astype(dtype)[:, beside:], middle.astype(dtype)
     total, squares = np.zeros((2, width), dtype)
-    y, z = np.full((2, pixels, width + 1), np.nan, dtype)
-    sums(x, middle, total, squares, y[:, :width], z[:, :width])
+    wide = -(-(width + 1) // LANES) * LANES if lines else width + 1
+    y, z = aligned((2, pixels, wide), dtype)
+    y[...], z[...] = np.nan, np.nan
+    sums(x, middle, total, squares, past, y[:, :width], z[:, :width])
     exact, m = x.astype(np.float64), middle.astype(np.float64)
     n = (pixels + 2) * U[x.dtype]
     apart = abs(exact) + abs(m)

@@ -34,6 +34,7 @@ SMALL = {  # so that small arrays, too, are cut into many tiles
     "refdiff.kernels.product.INNER": 3,
     "refdiff.kernels.moving.TILE": 5,
     "refdiff.kernels.pixels.TILE": 5,
+    "refdiff.kernels.pixels.FAR": 1,
     "refdiff.kernels.winograd.FEW": 1,
     "refdiff.kernels.winograd.MANY": 2,
 }

@@ -1,0 +1,94 @@
+"""Powers of two of what is not above 0, in float32 and in vectors.
+
+    k = rint(x),  r = x - k,  2^x = 2^k (1 + r p(r)),  |r| <= 1/2
+
+p is of degree 5, interpolated at Chebyshev's points: 2^x is off by at most 1.3 units of roundoff.
+Adding 1.5 x 2^23 rounds to a whole number and leaves it in the last bits, from where it is added
+to the exponent.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+from refdiff.kernels.fma import multiply_add
+from refdiff.kernels.lanes import LANES, one_of, passed
+from refdiff.kernels.panels import PLACE, VECTOR
+from refdiff.kernels.vectors import spread
+from refdiff.op import Array
+
+OF_E = float(1 / np.log(2))  # e is 2 to this
+ROUND = 1.5 * 2**23
+P = 0.6931472, 0.2402265, 0.05550357, 0.009618083, 0.0013390863, 0.00015453163
+LEAST = -126.0  # 2 to less than this is no normal number, and becomes 0
+
+
+def power(x: Any) -> Any:
+    """2^x. x [] in float32"""
+    return np.exp2(x)
+
+
+def powers(x: Array, top: Any) -> Any:
+    """x <- 2^(x - top), and their sum. x [n], n a multiple of LANES"""
+    x[...] = np.exp2(x - top)
+    return x.sum()
+
+
+def _power(builder: Any, x: Any) -> Any:
+    """The instructions, for a number or a vector."""
+    lanes = x.type.count if isinstance(x.type, ir.VectorType) else 0
+    bits = ir.VectorType(PLACE, lanes) if lanes else PLACE
+
+    def constant(value: float, kind: Any = x.type) -> Any:
+        return ir.Constant(kind, [value] * lanes if lanes else value)
+
+    shifted = builder.fadd(x, constant(ROUND))
+    k = builder.fsub(shifted, constant(ROUND))
+    r = builder.fsub(x, k)
+    y = constant(P[-1])
+    for coefficient in (*P[-2::-1], 1.0):
+        y = multiply_add(builder, y, r, constant(coefficient))
+    exponent = builder.shl(builder.bitcast(shifted, bits), constant(23, bits))
+    scaled = builder.bitcast(builder.add(builder.bitcast(y, bits), exponent), x.type)
+    return builder.select(builder.fcmp_ordered("<", x, constant(LEAST)), constant(0.0), scaled)
+
+
+@intrinsic
+def _one(typing: Any, x: Any) -> Any:
+    return x(x), lambda context, builder, signature, args: _power(builder, args[0])
+
+
+@intrinsic
+def _all(typing: Any, x: Any, n: Any, top: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zero = ir.Constant(VECTOR, [0.0] * VECTOR.count)
+        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(LANES // VECTOR.count)]
+        shift = spread(builder, args[2], VECTOR.count)
+        for some, total in passed(context, builder, x, args, VECTOR, totals):
+            weights = _power(builder, builder.fsub(builder.load(some, align=4), shift))
+            builder.store(weights, some, align=4)
+            builder.store(builder.fadd(builder.load(total), weights), total)
+        return one_of(builder, builder.fadd, totals)
+
+    return types.float32(x, types.int64, types.float32), code
+
+
+@overload(power)
+def _powered(x: Any) -> Callable[..., Any]:
+    def power(x: Any) -> Any:
+        return _one(x)  # type: ignore[call-arg]
+
+    return power
+
+
+@overload(powers)
+def _all_powered(x: Any, top: Any) -> Callable[..., Any]:
+    def powers(x: Any, top: Any) -> Any:
+        return _all(x, len(x), top)  # type: ignore[call-arg]
+
+    return powers
