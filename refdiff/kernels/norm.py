@@ -13,8 +13,7 @@ from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import thread_count
 
-TILE = 1 << 18  # numbers of a block
-NEAR = 1 << 19  # numbers of a sample that are still near when they are read again
+TILE = 1 << 19  # numbers of a block: they are still near when they are read again
 APART = 16  # numbers between what threads write
 Moments = tuple[Array, Array, Array]
 
@@ -22,30 +21,23 @@ Moments = tuple[Array, Array, Array]
 @Tiled
 def _at_once(
     x: Array,
-    size: int,
+    groups: int,
     gamma: Array,
     beta: Array,
     eps: float,
-    counts: Array,
-    means: Array,
-    spreads: Array,
     room: Array,
     totals: Array,
-    terms: Array,
     y: Array,
     who: int,
     n: int,
 ) -> None:
-    """A sample of y. x, y [N,P,C], the others as below"""
-    B = len(counts)
-    for b in range(B):
-        block = x[n, b * size : (b + 1) * size]
-        measure(block, room[who], totals[who], means[n, b], spreads[n, b])
-    join(counts, means[n], spreads[n], gamma, beta, eps, terms[n])
-    mean, factor, shift = terms[n, 0], terms[n, 1], terms[n, 2]
-    for b in range(B - 1, -1, -1):  # the last is the nearest
-        block, to = x[n, b * size : (b + 1) * size], y[n, b * size : (b + 1) * size]
-        normalise(block, mean, factor, shift, False, to)
+    """A sample of y, of one block. x, y [N,P,C], gamma, beta [C], room and totals as below"""
+    P, C = x[n].shape
+    counts, means, spreads = totals[who, 2, :1], totals[who, 3:4, :groups], totals[who, 4:, :groups]
+    counts[0], terms = P, room[who, 2:, :C]
+    measure(x[n], room[who], totals[who], means[0], spreads[0])
+    join(counts, means, spreads, gamma, beta, eps, terms)
+    normalise(x[n], terms[0], terms[1], terms[2], False, y[n])
 
 
 @Tiled
@@ -95,14 +87,12 @@ def group_norm(x: Array, gamma: Array, beta: Array, groups: int, eps: float) -> 
     """x [N,C,*] -> [N,C,*]"""
     pixels = flat(x)
     N, P, C = pixels.shape
-    if N % thread_count() or P * C > NEAR:
+    if N % thread_count() or P * C > TILE:
         terms = joined(moments_of_blocks(pixels, groups), gamma, beta, eps, x.dtype)
         y = normalised(pixels, terms)
     else:
-        y, terms = aligned(pixels.shape, x.dtype), np.empty((N, 3, C), x.dtype)
-        parameters = fixed(gamma), fixed(beta), float(eps)
-        moments = room_for_moments(N, P, C, groups)
-        _at_once(N, pixels, block(C), *parameters, *moments, *room_for_sums(C, x.dtype), terms, y)
+        y, parameters = aligned(pixels.shape, x.dtype), (fixed(gamma), fixed(beta), float(eps))
+        _at_once(N, pixels, groups, *parameters, *room_for_sums(C, x.dtype), y)
     return by_channel(y.reshape(N, *x.shape[2:], C))
 
 
@@ -112,9 +102,11 @@ def moments_of_blocks(pixels: Array, groups: int) -> Moments:
     pixels [N,P,C] -> counts [B], means [N,B,G], spreads [N,B,G]
     """
     N, P, C = pixels.shape
-    counts, means, spreads = moments = room_for_moments(N, P, C, groups)
-    _measure(N * len(counts), pixels, block(C), means, spreads, *room_for_sums(C, pixels.dtype))
-    return moments
+    size, blocks = block(C), count(P, block(C))
+    counts, (means, spreads) = np.full(blocks, float(size)), np.empty((2, N, blocks, groups))
+    counts[-1] = P - (blocks - 1) * size
+    _measure(N * blocks, pixels, size, means, spreads, *room_for_sums(C, pixels.dtype))
+    return counts, means, spreads
 
 
 def joined(moments: Moments, gamma: Array, beta: Array, eps: float, dtype: np.dtype) -> Array:
@@ -142,16 +134,7 @@ def block(channels: int) -> int:
     return max(TILE // channels, 1)
 
 
-def room_for_moments(N: int, P: int, C: int, groups: int) -> Moments:
-    """The sizes of blocks, and room for their moments. -> [B], [N,B,G], [N,B,G]"""
-    size, blocks = block(C), count(P, block(C))
-    counts = np.full(blocks, float(size))
-    counts[-1] = P - (blocks - 1) * size
-    means, spreads = np.empty((2, N, blocks, groups))
-    return counts, means, spreads
-
-
 def room_for_sums(C: int, dtype: np.dtype) -> tuple[Array, Array]:
-    """Of each thread its own, of both formats. -> [threads,2,C] and wider"""
-    shape = thread_count(), 2, C + APART
+    """Of each thread its own: sums, and what else is found in their format. -> [threads,5,C..]"""
+    shape = thread_count(), 5, C + APART
     return scratch("sums", shape, dtype), scratch("totals", shape, np.float64)

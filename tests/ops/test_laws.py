@@ -118,8 +118,9 @@ def test_kernel_keeps_its_bound_uncompiled(name: str, interpreted: None) -> None
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every compiled function replaced by the Python function it came from."""
-    for info in pkgutil.iter_modules(refdiff.kernels.__path__):
-        module = importlib.import_module(f"refdiff.kernels.{info.name}")
+    names = [info.name for info in pkgutil.iter_modules(refdiff.kernels.__path__)]
+    # all are imported before any is changed: what one takes from another would stay changed
+    for module in [importlib.import_module(f"refdiff.kernels.{name}") for name in names]:
         for key, value in vars(module).items():
             if hasattr(value, "py_func") and not isinstance(value, type):
                 monkeypatch.setattr(module, key, value.py_func)
