@@ -87,11 +87,11 @@ def theirs(path: Path) -> Painter:
     settings = sd.SDContextParams()
     settings.model_path = str(path)
     settings.n_threads, settings.wtype, settings.rng_type = 2, sd.SDType.F32, sd.RngType.CPU
-    context = sd.SDContext(settings)
+    settings.free_params_immediately = False
+    context, ends = sd.SDContext(settings), list[float]()
+    sd.set_progress_callback(lambda *told: ends.append(time.perf_counter()))
 
     def paint() -> tuple[Array, Parts]:
-        ends: list[float] = []
-        sd.set_progress_callback(lambda *told: ends.append(time.perf_counter()))
         start = time.perf_counter()
         [picture] = context.generate(
             "",
