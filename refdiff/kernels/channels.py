@@ -40,6 +40,11 @@ def copy_rows(pixels: Array, past: bool, y: Array) -> None:
     y[...] = pixels
 
 
+def add_to_rows(pixels: Array, shift: Array, y: Array) -> None:
+    """y <- pixels + shift. y [P,C]"""
+    y[...] = pixels + shift
+
+
 def _adding(rows: int) -> Any:
     """So many pixels at a time, step numbers apart, added to sums of n channels."""
 
@@ -71,6 +76,10 @@ def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any, y: Any) -> 
     return multiply_add(builder, builder.fsub(x, mean), factor, shift)
 
 
+def _plus(builder: Any, x: Any, shift: Any, y: Any) -> Any:
+    return builder.fadd(x, shift)
+
+
 def _copy(builder: Any, x: Any, y: Any) -> Any:
     return x
 
@@ -83,6 +92,7 @@ def in_lines(y: Array) -> bool:
 
 _add_one, _add_rows = _adding(1), _adding(ROWS)
 _scaled, _scaled_past = elementwise(_scale), elementwise(_scale, past=True)
+_shifted = elementwise(_plus)
 _copied, _copied_past = elementwise(_copy), elementwise(_copy, past=True)
 
 
@@ -143,3 +153,15 @@ def _rows_copied(pixels: Any, past: Any, y: Any) -> Callable[..., None]:
                 row, to = at(row, step), at(to, onward)
 
     return copy_rows
+
+
+@overload(add_to_rows)
+def _rows_shifted(pixels: Any, shift: Any, y: Any) -> Callable[..., None]:
+    def add_to_rows(pixels: Any, shift: Any, y: Any) -> None:
+        step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
+        row, to, C = address(pixels), address(y), len(shift)
+        for _ in range(len(pixels)):
+            _shifted(C, row, address(shift), to)
+            row, to = at(row, step), at(to, onward)
+
+    return add_to_rows

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from refdiff.kernels.channels import copy_rows
+from refdiff.kernels.channels import add_to_rows, copy_rows
 from refdiff.kernels.jit import fixed
 from refdiff.kernels.lanes import copy
 from refdiff.kernels.pixels import by_channel, by_pixel, like, past_caches
@@ -24,15 +24,35 @@ def _add(x: Array, y: Array, z: Array, size: int, who: int, tile: int) -> None:
         c[i] = a[i] + b[i]
 
 
+@Tiled
+def _shift(x: Array, shift: Array, y: Array, size: int, who: int, tile: int) -> None:
+    """Some pixels of y <- x + shift. x, y [N,P,C], shift [N,C]"""
+    blocks = -(-x.shape[1] // size)
+    n, first = tile // blocks, tile % blocks * size
+    some = slice(first, first + size)
+    add_to_rows(x[n, some], shift[n], y[n, some])
+
+
 def add(x: Array, y: Array) -> Array:
-    """x [*], y [*] -> [*]"""
-    if x.shape != y.shape or x.dtype != y.dtype:
+    """x [*], y [*] -> [*]; a number for every channel, y [N,C,1,1], to all its pixels."""
+    if x.dtype != y.dtype:
         return x + y
-    z = like(x)  # laid down in memory as x is
-    if not x.strides == y.strides == z.strides:
-        return np.add(x, y, out=z)
-    _add(count(x.size, TILE), x.ravel("K"), y.ravel("K"), z.ravel("K"), TILE)
-    return z
+    if x.shape == y.shape:
+        z = like(x)
+        if not x.strides == y.strides == z.strides:
+            return np.add(x, y, out=z)
+        _add(count(x.size, TILE), x.ravel("K"), y.ravel("K"), z.ravel("K"), TILE)
+        return z
+    return shifted(x, y) if x.ndim == 4 and y.shape == (*x.shape[:2], 1, 1) else x + y
+
+
+def shifted(x: Array, by: Array) -> Array:
+    """x [N,C,H,W], by [N,C,1,1] -> [N,C,H,W]"""
+    N, C, H, W = x.shape
+    pixels, size = by_pixel(x).reshape(N, H * W, C), max(TILE // C, 1)
+    y = aligned(pixels.shape, x.dtype)
+    _shift(N * count(H * W, size), pixels, fixed(by.reshape(N, C)), y, size)
+    return by_channel(y.reshape(N, H, W, C))
 
 
 @Tiled

@@ -18,6 +18,7 @@ from refdiff.loading import shipped
 from refdiff.nn import clip, unet, vae
 from refdiff.op import REGISTRY
 from tests import test_pipeline
+from tests.bench.speed.race import machine
 from tests.nn import oracle, test_networks
 from tests.ops.cases import DRAW, ORACLE
 
@@ -122,7 +123,7 @@ def page() -> str:
     versions = f"PyTorch {torch.__version__}, diffusers {diffusers.__version__}"
     parts = [
         "# How far from the oracles",
-        f"Written by `python -m tests.bench.accuracy docs/accuracy.md` against {versions}. "
+        f"Written by `python -m tests.bench.accuracy docs/accuracy.md` against {versions}, on: {machine()}. "
         "Differences are largest over largest value.",
         "## Pictures, float32, 25 steps, five prompts, from the seed",
         "| sampler | against diffusers |\n|---|---|\n" + rows(pictures()),

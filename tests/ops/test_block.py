@@ -61,12 +61,11 @@ def test_products(rows: int, inner: int, columns: int, left: int, onward: bool, 
 
 
 @jit
-def sums(
-    x: Array, middle: Array, total: Array, squares: Array, past: bool, y: Array, z: Array
-) -> None:
+def rows(x: Array, middle: Array, total: Array, squares: Array, past: bool, results: Array) -> None:
     channels.add_moments(x, middle, total, squares)
-    channels.normalise(x, middle, middle, middle, past, y)
-    channels.copy_rows(x, past, z)
+    channels.normalise(x, middle, middle, middle, past, results[0])
+    channels.copy_rows(x, past, results[1])
+    channels.add_to_rows(x, middle, results[2])
 
 
 @either
@@ -87,18 +86,19 @@ def test_channels(
     x, middle = whole.astype(dtype)[:, beside:], middle.astype(dtype)
     total, squares = np.zeros((2, width), dtype)
     wide = -(-(width + 1) // LANES) * LANES if lines else width + 1
-    y, z = aligned((2, pixels, wide), dtype)
-    y[...], z[...] = np.nan, np.nan
-    sums(x, middle, total, squares, past, y[:, :width], z[:, :width])
+    results = aligned((3, pixels, wide), dtype)
+    results[...] = np.nan
+    rows(x, middle, total, squares, past, results[:, :, :width])
+    y, copied, shifted = results[:, :, :width]
     exact, m = x.astype(np.float64), middle.astype(np.float64)
     n = (pixels + 2) * U[x.dtype]
     apart = abs(exact) + abs(m)
     assert (abs(total - (exact - m).sum(0)) <= n * apart.sum(0)).all()
     assert (abs(squares - ((exact - m) ** 2).sum(0)) <= n * (apart**2).sum(0)).all()
     reach = apart * abs(m) + abs(m)
-    assert (abs(y[:, :width] - ((exact - m) * m + m)) <= 4 * U[x.dtype] * reach).all()
-    assert (z[:, :width] == x).all()
-    assert np.isnan(y[:, width:]).all() and np.isnan(z[:, width:]).all()
+    assert (abs(y - ((exact - m) * m + m)) <= 4 * U[x.dtype] * reach).all()
+    assert (copied == x).all() and (shifted == x + middle).all()
+    assert np.isnan(results[:, :, width:]).all()
 
 
 @jit

@@ -1,6 +1,6 @@
 """docs/speed.md and docs/speed.json: networks and ops beside PyTorch, in turn.
 
-python -m tests.bench.speed docs
+python -m tests.bench.speed docs [--name speed]
 """
 
 import argparse
@@ -36,18 +36,18 @@ def line(row: Row) -> str:
     return f"| {row['name']} | {times['refdiff']} | {times['torch']} | {speed} |"
 
 
-def page(rows: list[Row]) -> str:
+def page(rows: list[Row], name: str) -> str:
     """The page."""
     head = "| | refdiff | PyTorch | times as fast |\n|---|---|---|---|"
     told = [
         "# The fast engine beside PyTorch",
         "",
-        "Written by `python -m tests.bench.speed docs`: the same network with the same random "
+        f"Written by `python -m tests.bench.speed docs --name {name}`: the same network with the same random "
         "weights in diffusers (or transformers) on PyTorch and here, float32, in one process, in "
         f"turn, {ROUNDS} rounds of at least 0.2 s each, medians and ranges, once the results "
         "agreed to a thousandth of the largest value. PyTorch "
         f"{torch.__version__} with {torch.get_num_threads()} threads, on: {machine()}, which it "
-        "shares with others. [speed.json](speed.json) has every figure.",
+        f"shares with others. [{name}.json]({name}.json) has every figure.",
         "",
         "## Networks",
         "",
@@ -65,21 +65,22 @@ def page(rows: list[Row]) -> str:
     return "\n".join(told) + "\n"
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, name: str) -> None:
     """Run all; write after every row, so that an interruption loses one."""
     warnings.simplefilter("ignore")
     rows: list[Row] = []
     for row in measured():
         rows.append(row)
         print(line(row), flush=True)
-        (folder / "speed.md").write_text(page(rows))
-        save(folder / "speed.json", rows)
+        (folder / f"{name}.md").write_text(page(rows, name))
+        save(folder / f"{name}.json", rows)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Networks and ops beside PyTorch, in turn.")
-    parser.add_argument("folder", type=Path, help="where speed.md and speed.json are written")
-    folder = parser.parse_args().folder
-    if not folder.is_dir():
-        parser.error(f"there is no folder {folder}: make it, or give another")
-    main(folder)
+    parser.add_argument("folder", type=Path, help="where the page and its figures are written")
+    parser.add_argument("--name", default="speed", help="of both, without an ending (speed)")
+    args = parser.parse_args()
+    if not args.folder.is_dir():
+        parser.error(f"there is no folder {args.folder}: make it, or give another")
+    main(args.folder, args.name)

@@ -99,7 +99,10 @@ def attentions() -> Iterator[Line]:
 
 
 def others() -> Iterator[Line]:
-    for n, c, size in ((2, 320, 64), (2, 640, 32), (2, 1280, 16), (1, 128, 512), (1, 512, 128)):
+    for n, c, size in (
+        *((2, 320, 64), (2, 640, 32), (2, 1280, 16), (2, 1280, 8)),
+        *((1, 128, 512), (1, 512, 128)),
+    ):
         (x, tx), g, b = picture(n, c, size), normal(c), normal(c)
         tg, tb = torch.tensor(g), torch.tensor(b)
         where = f"{c} channels, {size}x{size}, batch {n}"
@@ -110,7 +113,14 @@ def others() -> Iterator[Line]:
         )
         yield f"silu {where}", lambda x=x: ops.silu(x), lambda x=tx: F.silu(x)
         yield f"add {where}", lambda x=x: ops.add(x, x), lambda x=tx: x + x
-    for n, c, size in ((2, 640, 32), (2, 1280, 16), (1, 512, 128), (1, 256, 256)):
+        time = normal(n, c, 1, 1)
+        tt = torch.tensor(time)
+        yield (
+            f"add a time to {where}",
+            lambda x=x, t=time: ops.add(x, t),
+            lambda x=tx, t=tt: x + t,
+        )
+    for n, c, size in ((2, 640, 32), (2, 1280, 16), (2, 1280, 8), (1, 512, 128), (1, 256, 256)):
         x, tx = picture(n, c, size)
         where = f"{c} channels, {size}x{size}, batch {n}"
         yield (

@@ -84,11 +84,15 @@ def ratios(times: Mapping[str, Times], to: str) -> dict[str, tuple[float, float,
 
 def machine() -> str:
     """What it ran on, in words."""
-    name = platform.processor() or platform.machine()
+    told = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines() if sys.platform == "linux" else ():
-        if line.startswith("model name"):
-            name = line.split(":", 1)[1].strip()
-    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        key, _, value = line.partition(":")
+        told[key.strip()] = value.strip()
+    name = told.get("model name", platform.processor() or platform.machine())
+    units = {"avx512f": "AVX-512", "avx2": "AVX2"}
+    has = [words for flag, words in units.items() if flag in told.get("flags", "").split()]
+    vectors = f" with {has[0]}" if has else ""
+    return f"{name}{vectors}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def save(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
