@@ -123,8 +123,8 @@ def page() -> str:
     versions = f"PyTorch {torch.__version__}, diffusers {diffusers.__version__}"
     parts = [
         "# How far from the oracles",
-        f"Written by `python -m tests.bench.accuracy docs/accuracy.md` against {versions}, on: {machine()}. "
-        "Differences are largest over largest value.",
+        f"Written by `python -m tests.bench.accuracy docs/accuracy.md` against {versions}, "
+        f"on: {machine()}. Differences are largest over largest value.",
         "## Pictures, float32, 25 steps, five prompts, from the seed",
         "| sampler | against diffusers |\n|---|---|\n" + rows(pictures()),
         "## The fast engine",
