@@ -43,9 +43,9 @@ def page(rows: list[Row], name: str) -> str:
         "# The fast engine beside PyTorch",
         "",
         f"Written by `python -m tests.bench.speed docs --name {name}`: the same network with "
-        "the same random weights in diffusers (or transformers) on PyTorch and here, float32, in one process, in "
-        f"turn, {ROUNDS} rounds of at least 0.2 s each, medians and ranges, once the results "
-        "agreed to a thousandth of the largest value. PyTorch "
+        "the same random weights in diffusers (or transformers) on PyTorch and here, float32, in "
+        f"one process, in turn, {ROUNDS} rounds of at least 0.2 s each, medians and ranges, "
+        "once the results agreed to a thousandth of the largest value. PyTorch "
         f"{torch.__version__} with {torch.get_num_threads()} threads, on: {machine()}, which it "
         f"shares with others. [{name}.json]({name}.json) has every figure.",
         "",
