@@ -14,7 +14,7 @@ from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.panels import INT
 from refdiff.kernels.scratch import LINE
-from refdiff.kernels.vectors import address, at, elementwise, fetch, in_vectors, settle, vector
+from refdiff.kernels.vectors import address, at, fetch, in_vectors, rowwise, vector
 from refdiff.op import Array
 
 ROWS = 8  # pixels at a time
@@ -72,15 +72,15 @@ def _adding(rows: int) -> Any:
     return intrinsic(add)
 
 
-def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any, y: Any) -> Any:
+def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any) -> Any:
     return multiply_add(builder, builder.fsub(x, mean), factor, shift)
 
 
-def _plus(builder: Any, x: Any, shift: Any, y: Any) -> Any:
+def _plus(builder: Any, x: Any, shift: Any) -> Any:
     return builder.fadd(x, shift)
 
 
-def _copy(builder: Any, x: Any, y: Any) -> Any:
+def _copy(builder: Any, x: Any) -> Any:
     return x
 
 
@@ -91,9 +91,9 @@ def in_lines(y: Array) -> bool:
 
 
 _add_one, _add_rows = _adding(1), _adding(ROWS)
-_scaled, _scaled_past = elementwise(_scale), elementwise(_scale, past=True)
-_shifted = elementwise(_plus)
-_copied, _copied_past = elementwise(_copy), elementwise(_copy, past=True)
+_scaled, _scaled_past = rowwise(_scale), rowwise(_scale, past=True)
+_shifted = rowwise(_plus)
+_copied, _copied_past = rowwise(_copy), rowwise(_copy, past=True)
 
 
 @overload(add_moments)
@@ -121,18 +121,10 @@ def _normalised(
     pixels: Any, mean: Any, factor: Any, shift: Any, past: Any, y: Any
 ) -> Callable[..., None]:
     def normalise(pixels: Any, mean: Any, factor: Any, shift: Any, past: Any, y: Any) -> None:
-        step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
-        row, to, C = address(pixels), address(y), len(mean)
-        terms = address(mean), address(factor), address(shift)
         if past and in_lines(y):
-            for _ in range(len(pixels)):
-                _scaled_past(C, row, *terms, to)
-                row, to = at(row, step), at(to, onward)
-            settle()
+            _scaled_past(pixels, y, mean, factor, shift)
         else:
-            for _ in range(len(pixels)):
-                _scaled(C, row, *terms, to)
-                row, to = at(row, step), at(to, onward)
+            _scaled(pixels, y, mean, factor, shift)
 
     return normalise
 
@@ -140,17 +132,10 @@ def _normalised(
 @overload(copy_rows)
 def _rows_copied(pixels: Any, past: Any, y: Any) -> Callable[..., None]:
     def copy_rows(pixels: Any, past: Any, y: Any) -> None:
-        step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
-        row, to, C = address(pixels), address(y), pixels.shape[1]
         if past and in_lines(y):
-            for _ in range(len(pixels)):
-                _copied_past(C, row, to)
-                row, to = at(row, step), at(to, onward)
-            settle()
+            _copied_past(pixels, y)
         else:
-            for _ in range(len(pixels)):
-                _copied(C, row, to)
-                row, to = at(row, step), at(to, onward)
+            _copied(pixels, y)
 
     return copy_rows
 
@@ -158,10 +143,6 @@ def _rows_copied(pixels: Any, past: Any, y: Any) -> Callable[..., None]:
 @overload(add_to_rows)
 def _rows_shifted(pixels: Any, shift: Any, y: Any) -> Callable[..., None]:
     def add_to_rows(pixels: Any, shift: Any, y: Any) -> None:
-        step, onward = pixels.strides[0] // pixels.itemsize, y.strides[0] // y.itemsize
-        row, to, C = address(pixels), address(y), len(shift)
-        for _ in range(len(pixels)):
-            _shifted(C, row, address(shift), to)
-            row, to = at(row, step), at(to, onward)
+        _shifted(pixels, y, shift)
 
     return add_to_rows

@@ -54,45 +54,46 @@ at: Any = intrinsic(_at)
 fetch: Any = intrinsic(_fetch)
 
 
-def _settle(typing: Any) -> Any:
-    """What was written past the caches is there for all threads."""
+def rowwise(emit: Callable[..., Any], past: bool = False) -> Any:
+    """f(x, y, *others): each row of y <- emit of that of x, and of the others. x, y [R,n], [n]
 
-    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), code
-
-
-settle: Any = intrinsic(_settle)
-
-
-def elementwise(emit: Callable[..., Any], past: bool = False) -> Any:
-    """f(n, *addresses): the last of the arrays there [n] <- emit of all of them.
-
-    emit(builder, *values) gives the instructions, for numbers and vectors alike: a result, or a
-    tuple of them for the last few arrays. They do not look whether one begins within another.
-    Past the caches, which need not read what is written whole: results begin with a line of them,
-    and settle() afterwards.
+    emit(builder, *values) gives the instructions, for numbers and vectors alike. They do not look
+    whether arrays overlap. Past the caches, which need not read what is written whole: then each
+    row of y must begin with a line of them.
     """
 
-    def loops(typing: Any, n: Any, *starts: Any) -> Any:
+    def loops(typing: Any, x: Any, y: Any, *others: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            given = cgutils.unpack_tuple(builder, args[1])
-            for k, size in in_vectors(builder, args[0]):
-                places = [vector(builder, builder.gep(start, [k]), size) for start in given]
-                results = emit(builder, *(builder.load(place, align=4) for place in places))
-                results = results if isinstance(results, tuple) else (results,)
-                for result, place in zip(results, places[-len(results) :], strict=True):
+            kinds, given = (x, y, *others), (*args[:2], *cgutils.unpack_tuple(builder, args[2]))
+            source, target, *same = (
+                cgutils.create_struct_proxy(kind)(context, builder, array)
+                for kind, array in zip(kinds, given, strict=True)
+            )
+            rows, n = cgutils.unpack_tuple(builder, target.shape)
+            steps = [
+                builder.sdiv(builder.extract_value(array.strides, 0), array.itemsize)
+                for array in (source, target)
+            ]
+            with cgutils.for_range(builder, rows) as row:
+                start, goal = (
+                    builder.gep(array.data, [builder.mul(row.index, step)])
+                    for array, step in zip((source, target), steps, strict=True)
+                )
+                for k, size in in_vectors(builder, n):
+                    starts = (start, *(array.data for array in same))
+                    places = [vector(builder, builder.gep(place, [k]), size) for place in starts]
+                    result = emit(builder, *(builder.load(place, align=4) for place in places))
+                    place = vector(builder, builder.gep(goal, [k]), size)
                     if past and size > 1:
-                        one = builder.module.add_metadata([PLACE(1)])
                         stored = builder.store(result, place, align=4 * LANES)
-                        stored.set_metadata("nontemporal", one)
+                        stored.set_metadata("nontemporal", builder.module.add_metadata([PLACE(1)]))
                     else:
                         builder.store(result, place, align=4)
+            if past:
+                builder.fence("seq_cst")  # before other threads are told that it is there
             return context.get_dummy_value()
 
-        return types.void(INDEX, types.Tuple.from_types(starts)), code
+        return types.void(x, y, types.Tuple.from_types(others)), code
 
     return intrinsic(loops)
 
