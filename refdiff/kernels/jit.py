@@ -21,6 +21,8 @@ from numba.core import caching
 from numba.core import config as numba_config
 from numba.core.ccallback import CFunc
 
+from refdiff.interrupts import held
+
 F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 config: Any = numba_config
@@ -41,6 +43,7 @@ def jit(f: F) -> F:
     made: Any = numba.njit(**options)(f)
     if folder() is not None:
         made._cache = Kept(f)
+    made.compile = held()(made.compile)
     _made.append(made)
     return cast(F, made)
 
@@ -68,7 +71,8 @@ def native(*arguments: Any) -> Callable[[F], Any]:
         made: Any = CFunc(f, (signature.args, signature.return_type), {}, OPTIONS)
         if folder() is not None:
             made._cache = Kept(f)
-        made.compile()
+        with held():
+            made.compile()
         _natives.append(made)
         binding.add_symbol(name, made.address)
         return types.ExternalFunction(name, signature)
