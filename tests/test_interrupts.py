@@ -6,10 +6,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from numba import types
+from numba.core.caching import NullCache
+from numba.extending import intrinsic
 
 from refdiff.interrupts import held
+from refdiff.kernels.jit import jit
 
 IMPORT = """
 import os, signal, sys, threading, time
@@ -82,6 +87,28 @@ def test_other_threads_and_deaf_processes_are_left_alone() -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     assert seen == [before, signal.SIG_IGN]
+
+
+@intrinsic
+def _interrupted(typing: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        interrupt()
+        return context.get_constant(types.int64, 1)
+
+    return types.int64(), code
+
+
+@jit
+def one() -> Any:
+    return _interrupted()  # type: ignore[call-arg]
+
+
+def test_while_a_kernel_is_compiled() -> None:
+    """It is whole when the interruption comes, and works."""
+    one._cache = NullCache()  # type: ignore[attr-defined]
+    with pytest.raises(KeyboardInterrupt):
+        one()
+    assert len(one.signatures) == 1 and one() == 1  # type: ignore[attr-defined]
 
 
 def test_while_numba_is_imported() -> None:

@@ -1,6 +1,6 @@
-"""What a norm does channel by channel; pixels [P,C], the others [C].
+"""What is done channel by channel; pixels [P,C], the others [C].
 
-Several pixels at a time, so that sums stay in registers; the next ones are brought near meanwhile.
+Sums take several pixels at a time, and stay in registers; the next ones are brought near meanwhile.
 """
 
 from collections.abc import Callable

@@ -36,11 +36,8 @@ def _normalise(
 def layer_norm(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     """x [*,D] -> [*,D]"""
     x = np.ascontiguousarray(x)
-    y, rows, size = (
-        aligned(x.shape, x.dtype),
-        x.reshape(-1, x.shape[-1]),
-        max(TILE // x.shape[-1], 1),
-    )
+    y, rows = aligned(x.shape, x.dtype), x.reshape(-1, x.shape[-1])
+    size = max(TILE // x.shape[-1], 1)
     parameters = fixed(gamma), fixed(beta), float(eps)
     _normalise(count(len(rows), size), rows, *parameters, y.reshape(rows.shape), size)
     return y

@@ -1,6 +1,6 @@
 """Loops over numbers in vectors, where the compiler makes none, or only of long ones.
 
-What they read and write are addresses: arrays are counted whenever they are handed over.
+None of them hands an array on, which would be counted: they take addresses, or are made in place.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,8 +12,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from refdiff.kernels.panels import INDEX, INT, LANES, PLACE
+from refdiff.kernels.scratch import LINE
 
-LINE = 16  # numbers of 32 bits of a line of caches
+FLOAT = 4  # bytes
 
 
 def _address(typing: Any, x: Any) -> Any:
@@ -41,7 +42,7 @@ def _fetch(typing: Any, start: Any, count: Any) -> Any:
         kind = ir.FunctionType(ir.VoidType(), [byte, PLACE, PLACE, PLACE])
         hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         reading, second_cache, data = PLACE(0), PLACE(2), PLACE(1)
-        with cgutils.for_range_slice(builder, INT(0), args[1], INT(LINE), INT) as (k, _):
+        with cgutils.for_range_slice(builder, INT(0), args[1], INT(LINE // FLOAT), INT) as (k, _):
             place = builder.bitcast(builder.gep(args[0], [k]), byte)
             builder.call(hint, [place, reading, second_cache, data])
         return context.get_dummy_value()
@@ -85,7 +86,7 @@ def rowwise(emit: Callable[..., Any], past: bool = False) -> Any:
                     result = emit(builder, *(builder.load(place, align=4) for place in places))
                     place = vector(builder, builder.gep(goal, [k]), size)
                     if past and size > 1:
-                        stored = builder.store(result, place, align=4 * LANES)
+                        stored = builder.store(result, place, align=FLOAT * LANES)
                         stored.set_metadata("nontemporal", builder.module.add_metadata([PLACE(1)]))
                     else:
                         builder.store(result, place, align=4)

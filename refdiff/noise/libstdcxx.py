@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import c_library
 from .checks import checked_seed
 from .source import Floats, Source
 
@@ -51,7 +52,7 @@ class Libstdcxx(Source):
             s = x * x + y * y
             inside = (s <= 1) & (s != 0)
             s = s[inside]
-            log = np.log(s.astype(np.float64)).astype(kind)
+            log = c_library.log(s).astype(kind)
             m = np.sqrt(-2 * log / s)
             found.append(np.stack([y[inside] * m, x[inside] * m], axis=1) + kind.type(0))
             count -= len(s)

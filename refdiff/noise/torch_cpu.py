@@ -39,7 +39,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cephes
+from . import c_library, cephes
 from .checks import checked_seed
 from .source import HALVES, Floats, UniformSource, narrowed
 
@@ -119,6 +119,4 @@ def _functions(x: Floats, angle: Floats) -> tuple[Floats, tuple[Floats, Floats]]
     """log x, (sin angle, cos angle)."""
     if x.dtype == np.float32:
         return cephes.log(x), cephes.sincos(angle)
-    # the C library's, as there: with AVX-512 NumPy's own is a last place off now and then
-    log = np.fromiter(map(math.log, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
-    return log, (np.sin(angle), np.cos(angle))
+    return c_library.log(x), (np.sin(angle), np.cos(angle))

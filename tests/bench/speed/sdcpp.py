@@ -12,8 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +86,7 @@ def theirs(path: Path) -> Painter:
     settings = sd.SDContextParams()
     settings.model_path = str(path)
     settings.n_threads, settings.wtype, settings.rng_type = 2, sd.SDType.F32, sd.RngType.CPU
-    settings.free_params_immediately = False
+    settings.free_params_immediately = False  # or the second picture ends the process
     context, ends = sd.SDContext(settings), list[float]()
     sd.set_progress_callback(lambda *told: ends.append(time.perf_counter()))
 
@@ -112,28 +111,23 @@ def theirs(path: Path) -> Painter:
     return paint
 
 
-@contextmanager
-def checkpoint() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:
-        memory.make(Path(name))
-        yield Path(name)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     seconds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    with checkpoint() as folder, refdiff.engine("fast"):
+    with tempfile.TemporaryDirectory() as name, refdiff.engine("fast"):
+        folder = Path(name)
+        memory.make(folder)
         painters = {"refdiff": ours(folder), "stable-diffusion.cpp": theirs(single_file(folder))}
         painters["refdiff"]()  # compiles
         for _ in range(args.rounds):
             pictures = {}
-            for name, paint in painters.items():
-                pictures[name], parts = paint()
-                print(name, parts, file=sys.stderr, flush=True)
+            for painter, paint in painters.items():
+                pictures[painter], parts = paint()
+                print(painter, parts, file=sys.stderr, flush=True)
                 for part, taken in parts.items():
-                    seconds[part][name].append(taken)
+                    seconds[part][painter].append(taken)
             one, other = (picture.astype(float) for picture in pictures.values())
             if (gap := np.abs(one - other).max()) > LEVELS or np.ptp(one) < 128:
                 raise SystemExit(f"the pictures differ by {gap:.1f} levels: nothing is told")
