@@ -100,14 +100,11 @@ def group_norm(compute: Any, x: Any, gamma: Array, beta: Array, *, groups: int, 
     blocks = [
         norm.moments_of_blocks(norm.flat(rows_of(x, *some)), groups) for some in strips(x.shape)
     ]
-    counts, *others = zip(*blocks, strict=True)
-    means, spreads = (np.concatenate(part, 1) for part in others)
-    moments = np.concatenate(counts), means, spreads
-    terms = norm.joined(moments, gamma, beta, eps, x.dtype)
+    moments = np.concatenate(blocks, 1)
 
     def rows(first: int, last: int) -> Array:
         some = rows_of(x, first, last)
-        pixels = norm.normalised(norm.flat(some), terms)
+        pixels = norm.normalised(norm.flat(some), moments, gamma, beta, eps)
         return by_channel(pixels.reshape(len(some), *some.shape[2:], -1))
 
     return Unmade(x.shape, x.dtype, rows)

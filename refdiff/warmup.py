@@ -4,23 +4,26 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
-from refdiff import op
+from refdiff import op, ops
 from refdiff.errors import ConfigError
-from refdiff.loading import load
+from refdiff.op import Array
+from refdiff.params import LARGE, widened
 from refdiff.workers import thread_count
 
 
 def warm_up(args: Namespace) -> Iterator[str]:
-    """Draws a picture of the shipped model and says where the kernels that it took are kept.
+    """Compiles every kernel and says where they are kept.
 
     Raises ConfigError where nothing can be kept.
     """
-    from refdiff.kernels.jit import compiled, folder
+    from refdiff.kernels.jit import compiled
+    from refdiff.kernels.kept import folder
 
     place = folder()
     if place is None:
@@ -30,8 +33,9 @@ def warm_up(args: Namespace) -> Iterator[str]:
         )
     print("compiling what is not compiled yet ...", file=sys.stderr)
     start = time.perf_counter()
-    with compiling_beside():
-        load()("", steps=2, guidance=2.0)
+    with compiling_beside(), op.engine("fast"):
+        for call in calls():
+            call()
     took = time.perf_counter() - start
     print(f"{compiled()} functions compiled, in {took:.1f} s altogether", file=sys.stderr)
     yield str(place)
@@ -39,7 +43,7 @@ def warm_up(args: Namespace) -> Iterator[str]:
 
 @contextmanager
 def compiling_beside() -> Iterator[None]:
-    """Where nothing is compiled yet, a second process begins with what a picture takes last.
+    """Where nothing is compiled yet, a second process begins with what a picture needs last.
 
     Each reads what the other has kept by the time it needs it; one thread compiles at a time in a
     process, so that two finish sooner.
@@ -47,7 +51,7 @@ def compiling_beside() -> Iterator[None]:
     if not nothing_compiled() or thread_count() < 2 or not sys.executable:
         yield
         return
-    code = "from refdiff.warmup import decode; decode()"
+    code = "from refdiff.warmup import backwards; backwards()"
     argv, nothing = [sys.executable, "-c", code], subprocess.DEVNULL
     helper = subprocess.Popen(argv, stdin=nothing, stdout=nothing, stderr=nothing)
     try:
@@ -59,14 +63,58 @@ def compiling_beside() -> Iterator[None]:
 
 def nothing_compiled() -> bool:
     """Whether machine code is kept somewhere, and none is there."""
-    from refdiff.kernels.jit import folder
+    from refdiff.kernels.kept import folder
 
     place = folder()
     return place is not None and not any(place.iterdir())
 
 
-def decode() -> None:
-    """Decode latents of nothing."""
-    vae = load().vae
+def backwards() -> None:
+    """Everything, the last first."""
     with op.engine("fast"):
-        vae.decode(np.zeros((1, vae.config.latent_channels, 32, 32), np.float32))
+        for call in reversed(calls()):
+            call()
+
+
+def calls() -> list[Callable[[], Array]]:
+    """A small call of everything that is compiled, in the order in which a picture needs it."""
+    rows, few, square = zeros(1, 16, 64), zeros(1, 64), zeros(64, 64)
+    heads, mask = zeros(1, 2, 16, 32), zeros(16, 16)
+    tiny, small, large = picture(2, 4), picture(2, 16), picture(1, 96)
+    each = zeros(64)
+    filters, pixel = zeros(64, 64, 3, 3), zeros(64, 64, 1, 1)
+    norm = partial(ops.group_norm, groups=32, eps=1e-5)
+    return [
+        lambda: ops.conv2d(picture(2, 32), filters, padding=1, stride=2),
+        lambda: ops.add(rows, rows),
+        lambda: ops.layer_norm(rows, each, each, eps=1e-5),
+        lambda: ops.linear(rows, zeros(96, 64)),
+        lambda: ops.attention(heads, heads, heads, mask),
+        lambda: ops.quick_gelu(rows),
+        lambda: ops.gelu(rows),
+        lambda: ops.linear(few, square),
+        lambda: ops.silu(few),
+        lambda: ops.conv2d(zeros(2, 4, 16, 16), zeros(64, 4, 3, 3), padding=1),
+        lambda: norm(picture(2, 4), each, each),
+        lambda: ops.conv2d(small, filters, padding=1),
+        lambda: ops.add(small, zeros(2, 64, 1, 1)),
+        lambda: ops.linear(zeros(1, 64, 16), zeros(16, 16)),
+        lambda: ops.geglu(rows),
+        lambda: ops.conv2d(small, filters, padding=1, stride=2),
+        lambda: ops.conv2d(tiny, zeros(96, 64, 3, 3), padding=1, stride=2),
+        lambda: ops.conv2d(tiny, pixel),
+        lambda: widened(zeros(LARGE).astype(np.float16), rows.dtype),
+        lambda: ops.concat(small, small),
+        lambda: ops.upsample_nearest(tiny),
+        lambda: norm(large, each, each),
+        lambda: ops.conv2d(large, filters, padding=1),
+    ]
+
+
+def zeros(*shape: int) -> Array:
+    return np.zeros(shape, np.float32)
+
+
+def picture(samples: int, side: int) -> Array:
+    """Of 64 channels, which lie innermost."""
+    return np.moveaxis(zeros(samples, side, side, 64), -1, 1)

@@ -58,7 +58,7 @@ ROOMS: dict[str, set[str]] = {
     "kitcommand": {"atomic", "comparecommand", "verify"},
     "progress": set(),
     "arguments": {"strict_json"},
-    "warmup": {"op", "kernels", "loading", "workers"},
+    "warmup": {"op", "ops", "kernels", "params", "workers"},
     "generate": {"op", "atomic", "checkpoints", "loading", "pipeline", "pictures", "latents"}
     | {"checks", "ledger", "memory", "progress", "warmup"},
     "tracecommand": {"op", "atomic", "safetensors", "components", "generate", "loading", "manifest"}

@@ -12,7 +12,7 @@ from PIL import Image
 import refdiff
 from refdiff import ops
 from refdiff.cli import main
-from refdiff.kernels import conv2d, jit, panels, price, product, winograd
+from refdiff.kernels import conv2d, kept, panels, price, product, winograd
 from refdiff.ledger import ledger
 
 F32 = np.float32
@@ -126,8 +126,8 @@ def test_the_command_says_where_time_goes(
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of one's own, and no price remembered before or after."""
     monkeypatch.setenv("REFDIFF_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(jit, "folder", jit.folder.__wrapped__)
-    monkeypatch.setattr(price, "folder", jit.folder)
+    monkeypatch.setattr(kept, "folder", kept.folder.__wrapped__)
+    monkeypatch.setattr(price, "folder", kept.folder)
     price.price.cache_clear()
     yield tmp_path
     price.price.cache_clear()
@@ -137,9 +137,9 @@ def test_choices_are_calibrated(cache: Path, capsys: pytest.CaptureFixture[str])
     assert price.price() == price.USUAL
     assert main(["bench", "--calibrate"]) == 0
     told = capsys.readouterr().out
-    (kept,) = json.loads((cache / "machine.json").read_bytes()).values()
-    assert price.price() == kept != price.USUAL
-    assert f"{kept:.0f} operations" in told
+    (found,) = json.loads((cache / "machine.json").read_bytes()).values()
+    assert price.price() == found != price.USUAL
+    assert f"{found:.0f} operations" in told
     assert str(cache / "machine.json") in told
 
 

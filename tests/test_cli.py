@@ -91,7 +91,7 @@ def test_warm_up_says_where_machine_code_is(capsys: pytest.CaptureFixture[str]) 
 def test_warm_up_without_a_place(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refdiff.kernels.jit.folder", lambda: None)
+    monkeypatch.setattr("refdiff.kernels.kept.folder", lambda: None)
     assert main(["warmup"]) == 2
     assert "set REFDIFF_CACHE_DIR to a folder that can" in capsys.readouterr().err
 

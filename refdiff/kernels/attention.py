@@ -123,9 +123,10 @@ def _some_queries(
     n, h = head // q.shape[2], head % q.shape[2]
     T = min(size, q.shape[1] - start)
     scaled = np.empty((T, q.shape[3]), np.float32)
-    sums = np.zeros((T, -(-y.shape[3] // HALF) * HALF), np.float32)
+    sums = np.empty((T, -(-y.shape[3] // HALF) * HALF), np.float32)
     scale = np.float32(OF_E / np.sqrt(np.float64(q.shape[3])))
     for t in range(T):
+        fill(sums[t], np.float32(0))
         for i in range(q.shape[3]):
             scaled[t, i] = q[n, start + t, h, i] * scale
     given = mask[head % len(mask), start : start + T] if len(mask) else sums[:0]
@@ -145,9 +146,11 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
     """
     T, S = len(q), values.shape[1]
     logits = np.empty((T, -(-min(KEYS, S) // LANES) * LANES), np.float32)
-    tops, totals = np.empty(T, np.float32), np.zeros(T, np.float32)
-    zeros = np.zeros(logits.shape[1], np.float32)
+    tops, totals = np.empty(T, np.float32), np.empty(T, np.float32)
+    zeros = np.empty(logits.shape[1], np.float32)
     fill(tops, LOWEST)
+    fill(totals, np.float32(0))
+    fill(zeros, np.float32(0))
     for first in range(0, S, KEYS):
         n = min(KEYS, S - first)
         panels = keys[first // WIDTH : -(-(first + n) // WIDTH)]

@@ -18,11 +18,12 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.jit import inlined, native
 from refdiff.kernels.panels import INDEX, INT, LANES, NUMBERS, VECTOR, WIDTH
+from refdiff.kernels.parts import compiled_as
 from refdiff.kernels.vectors import at, fetch, spread
 from refdiff.op import Array
 
@@ -42,7 +43,7 @@ def accumulate(a: Array, b: Array, c: Array, start: Array | None) -> None:
     c[...] = (c if start is None else start[: c.shape[1]]) + a @ right
 
 
-@overload(accumulate)
+@compiled_as(accumulate)
 def _accumulated(a: Any, b: Any, c: Any, start: Any) -> Callable[..., None]:
     def onward(a: Any, b: Any, c: Any, start: Any) -> None:
         left, right, sums = a.strides[0] // 4, b.strides[0] // 4, c.strides[0] // 4
@@ -220,11 +221,13 @@ def product(
                 else:
                     half(left, a_step, right, start, step, goal, c_step, rows, count, soon)
     if rest:
-        edge = np.zeros((rows, LANES), np.float32)
+        edge = np.empty((rows, LANES), np.float32)
         room, right = edge.ctypes, at(b, done // WIDTH * b_step + done % WIDTH)
         for row in range(rows):
             for column in range(rest):
                 edge[row, column] = s[row * s_step + done + column]
+            for column in range(rest, LANES):
+                edge[row, column] = 0
         half(a, a_step, right, room, LANES, room, LANES, rows, inner, right)
         for row in range(rows):
             for column in range(rest):

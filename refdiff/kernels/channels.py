@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.panels import INT
+from refdiff.kernels.parts import compiled_as
 from refdiff.kernels.scratch import LINE
 from refdiff.kernels.vectors import address, at, fetch, in_vectors, rowwise, vector
 from refdiff.op import Array
@@ -96,7 +97,7 @@ _shifted = rowwise(_plus)
 _copied, _copied_past = rowwise(_copy), rowwise(_copy, past=True)
 
 
-@overload(add_moments)
+@compiled_as(add_moments)
 def _moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> Callable[..., None]:
     def add_moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> None:
         step, C = pixels.strides[0] // pixels.itemsize, len(sums)
@@ -116,7 +117,7 @@ def _moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> Callable[...,
     return add_moments
 
 
-@overload(normalise)
+@compiled_as(normalise)
 def _normalised(
     pixels: Any, mean: Any, factor: Any, shift: Any, past: Any, y: Any
 ) -> Callable[..., None]:
@@ -129,7 +130,7 @@ def _normalised(
     return normalise
 
 
-@overload(copy_rows)
+@compiled_as(copy_rows)
 def _rows_copied(pixels: Any, past: Any, y: Any) -> Callable[..., None]:
     def copy_rows(pixels: Any, past: Any, y: Any) -> None:
         if past and in_lines(y):
@@ -140,7 +141,7 @@ def _rows_copied(pixels: Any, past: Any, y: Any) -> Callable[..., None]:
     return copy_rows
 
 
-@overload(add_to_rows)
+@compiled_as(add_to_rows)
 def _rows_shifted(pixels: Any, shift: Any, y: Any) -> Callable[..., None]:
     def add_to_rows(pixels: Any, shift: Any, y: Any) -> None:
         _shifted(pixels, y, shift)

@@ -5,9 +5,10 @@ from typing import Any
 
 from llvmlite import binding, ir
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from refdiff.kernels.panels import X86
+from refdiff.kernels.parts import compiled_as
 
 _features = binding.get_host_cpu_features()
 FUSED = bool(_features.get("fma")) or not X86
@@ -18,7 +19,7 @@ def fma(a: Any, b: Any, c: Any) -> Any:
     return a * b + c
 
 
-@overload(fma)
+@compiled_as(fma)
 def _compiled(a: Any, b: Any, c: Any) -> Callable[..., Any]:
     def fma(a: Any, b: Any, c: Any) -> Any:
         return _fma(a, b, c)  # type: ignore[call-arg]

@@ -1,27 +1,19 @@
-"""One way to compile: never with fast-math, the interpreter's lock released, kept on disk.
+"""One way to compile: never with fast-math, the interpreter's lock released, kept on disk."""
 
-Machine code is kept in a folder of the user's, REFDIFF_CACHE_DIR or ~/.cache/refdiff, for one state
-of all sources here together, since code of one file is compiled into that of others; Numba tells
-processors apart, and writes whole files only. Where nothing can be written, nothing is kept.
-"""
-
-import hashlib
-import os
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from llvmlite import binding
 from numba import types
-from numba.core import caching
 from numba.core import config as numba_config
 from numba.core.ccallback import CFunc
 
 from refdiff.interrupts import held
+from refdiff.kernels.kept import Kept, folder, locked
+from refdiff.kernels.parts import PART
 
 F = TypeVar("F", bound=Callable[..., Any])
 OPTIONS = {"nogil": True, "error_model": "numpy"}
@@ -43,7 +35,7 @@ def jit(f: F) -> F:
     made: Any = numba.njit(**options)(f)
     if folder() is not None:
         made._cache = Kept(f)
-    made.compile = held()(made.compile)
+    made.compile = alone(f, made.compile)
     _made.append(made)
     return cast(F, made)
 
@@ -56,7 +48,7 @@ def compiled() -> int:
 
 def inlined(f: F) -> F:
     """Compile f into those that call it: machine code from disk could only be called."""
-    options: Any = {"no_cfunc_wrapper": True, "no_cpython_wrapper": True, **OPTIONS}
+    options: Any = {**OPTIONS, **PART}
     return cast(F, numba.njit(**options)(f))
 
 
@@ -71,13 +63,23 @@ def native(*arguments: Any) -> Callable[[F], Any]:
         made: Any = CFunc(f, (signature.args, signature.return_type), {}, OPTIONS)
         if folder() is not None:
             made._cache = Kept(f)
-        with held():
-            made.compile()
+        alone(f, made.compile)()
         _natives.append(made)
         binding.add_symbol(name, made.address)
         return types.ExternalFunction(name, signature)
 
     return named
+
+
+def alone(f: Callable[..., Any], compile: Callable[..., Any]) -> Callable[..., Any]:
+    """compile, while no other process compiles f; what one has kept the next one reads."""
+
+    @wraps(compile)
+    def compiled(*args: Any, **options: Any) -> Any:
+        with locked(f"{f.__module__}.{f.__qualname__}"), held():
+            return compile(*args, **options)
+
+    return compiled
 
 
 def fixed(x: Any) -> Any:
@@ -93,72 +95,3 @@ def fixed(x: Any) -> Any:
 def bias_or_zeros(b: Any, size: int) -> Any:
     """b as what is only read. b [size] or None -> [size]"""
     return fixed(np.zeros(size, np.float32) if b is None else b)
-
-
-@cache
-def folder() -> Path | None:
-    """Where machine code is kept; None where it cannot be."""
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        path = Path(os.environ.get("REFDIFF_CACHE_DIR") or Path(base) / "refdiff") / sources()
-        path.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return None
-    return path if os.access(path, os.W_OK) else None
-
-
-@cache
-def sources() -> str:
-    """The state of all kernels, and of what compiles them."""
-    told = hashlib.sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        told.update(path.read_bytes())
-    return told.hexdigest()[:16]
-
-
-class _Locator(caching._CacheLocator):
-    """One folder for all."""
-
-    def __init__(self, function: Callable[..., Any], file: str) -> None:
-        self._py_file = file
-
-    def get_cache_path(self) -> str:
-        return str(folder())
-
-    def get_source_stamp(self) -> str:
-        return sources()
-
-    def get_disambiguator(self) -> str | None:
-        return None
-
-    @classmethod
-    def from_function(cls, function: Callable[..., Any], file: str) -> "_Locator":
-        return cls(function, file)
-
-
-class _Impl(caching.CompileResultCacheImpl):
-    _locator_classes = [_Locator]  # noqa: RUF012
-
-
-class Kept(caching.FunctionCache):
-    """Numba's own way to keep machine code, in our place; what is damaged is made anew."""
-
-    _impl_class = _Impl
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        """The types alone: the file says which function, the folder which state of the code."""
-        return sig, codegen.magic_tuple()
-
-    def load_overload(self, signature: Any, target: Any) -> Any:
-        """What was compiled for a signature, or None."""
-        try:
-            return super().load_overload(signature, target)
-        except Exception:  # whatever reading a damaged file may raise
-            with suppress(OSError):
-                self.flush()
-            return None
-
-    def save_overload(self, signature: Any, data: Any) -> None:
-        """Keep what was compiled, if there is room."""
-        with suppress(OSError):
-            super().save_overload(signature, data)

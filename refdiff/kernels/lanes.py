@@ -8,10 +8,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.panels import INT, PLACE, VECTOR
+from refdiff.kernels.parts import compiled_as
 from refdiff.kernels.vectors import spread
 from refdiff.op import Array
 
@@ -58,7 +59,7 @@ def largest(x: Array) -> Any:
     return np.fmax.reduce(x, initial=LOWEST)
 
 
-@overload(largest)
+@compiled_as(largest)
 def _largest_of(x: Any) -> Callable[..., Any]:
     def largest(x: Any) -> Any:
         return _largest(x, len(x))  # type: ignore[call-arg]
@@ -119,7 +120,7 @@ def deviations(x: Array, middle: Any) -> tuple[Any, Any]:
     return d.sum(), (d * d).sum()
 
 
-@overload(deviations)
+@compiled_as(deviations)
 def _deviations_of(x: Any, middle: Any) -> Callable[..., Any]:
     def deviations(x: Any, middle: Any) -> Any:
         return _deviations(x, len(x), middle)  # type: ignore[call-arg]

@@ -11,29 +11,31 @@ TOGETHER = 128  # pixels whose sums are in the picture's format
 
 
 @inlined
-def measure(pixels: Array, room: Array, totals: Array, means: Array, spreads: Array) -> None:
-    """Of a block each group's mean, and its sum of squares around that.
+def measure(pixels: Array, room: Array, totals: Array, moments: Array) -> None:
+    """Of a block how many pixels, each group's mean, and its sum of squares around that.
 
     Both from distances to a number near: of a channel to its first, of a group to its first
     channel's mean (Chan, Golub & LeVeque 1983, eq. 1.6).
-    pixels [P,C], room, totals [2,C] or wider, means, spreads [G]
+    pixels [P,C], room, totals [2,C] or wider -> moments [1+2G]
     """
-    (P, C), groups = pixels.shape, len(means)
-    some, sums, squares, width = room[:, :C], totals[0, :C], totals[1, :C], C // groups
+    (P, C), groups = pixels.shape, len(moments) // 2
+    moments[0], means, spreads = P, moments[1 : 1 + groups], moments[1 + groups :]
+    width, first, few, fewer = C // groups, pixels[0], room[0, :C], room[1, :C]
+    sums, squares = totals[0, :C], totals[1, :C]
     fill(sums, 0.0)
     fill(squares, 0.0)
-    for first in range(0, P, TOGETHER):
-        fill(some[0], some.dtype.type(0))
-        fill(some[1], some.dtype.type(0))
-        add_moments(pixels[first : first + TOGETHER], pixels[0], some[0], some[1])
+    for start in range(0, P, TOGETHER):
+        fill(few, few.dtype.type(0))
+        fill(fewer, few.dtype.type(0))
+        add_moments(pixels[start : start + TOGETHER], first, few, fewer)
         for c in range(C):
-            sums[c] += some[0, c]
-            squares[c] += some[1, c]
+            sums[c] += few[c]
+            squares[c] += fewer[c]
     share = 1 / P
     for c in range(C):
         apart = sums[c] * share
         squares[c] -= apart * sums[c]
-        sums[c] = pixels[0, c] + apart
+        sums[c] = first[c] + apart
     for g in range(groups):
         near, apart, spread = sums[g * width], 0.0, 0.0
         for c in range(g * width, (g + 1) * width):
@@ -45,23 +47,23 @@ def measure(pixels: Array, room: Array, totals: Array, means: Array, spreads: Ar
 
 
 @inlined
-def join(
-    counts: Array, means: Array, spreads: Array, gamma: Array, beta: Array, eps: float, terms: Array
-) -> None:
+def join(moments: Array, gamma: Array, beta: Array, eps: float, terms: Array) -> None:
     """Blocks of a sample to its terms: y = (x - mean) factor + shift, channel by channel.
 
     Chan, Golub & LeVeque 1983 (eq. 2.1). The mean is rounded, and what is lost is in the shift.
-    counts [B], means, spreads [B,G], gamma, beta [C] -> mean, factor, shift: terms [3,C]
+    moments [B,1+2G], gamma, beta [C] -> mean, factor, shift: terms [3,C]
     """
-    (B, G), width = means.shape, len(gamma) // means.shape[1]
+    G = moments.shape[1] // 2
+    width = len(gamma) // G
     for g in range(G):
         total, mean, spread = 0.0, 0.0, 0.0
-        for b in range(B):
-            total += counts[b] * width
-            mean += counts[b] * width * means[b, g]
+        for b in range(len(moments)):
+            total += moments[b, 0] * width
+            mean += moments[b, 0] * width * moments[b, 1 + g]
         mean /= total
-        for b in range(B):
-            spread += spreads[b, g] + counts[b] * width * (means[b, g] - mean) ** 2
+        for b in range(len(moments)):
+            apart = moments[b, 1 + g] - mean
+            spread += moments[b, 1 + G + g] + moments[b, 0] * width * apart**2
         scale, near = 1 / np.sqrt(spread / total + eps), terms.dtype.type(mean)
         for c in range(g * width, (g + 1) * width):
             factor = scale * gamma[c]

@@ -8,9 +8,10 @@ from typing import Any
 
 from llvmlite import binding, ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from refdiff.kernels.jit import native
+from refdiff.kernels.parts import compiled_as
 from refdiff.op import Array
 
 X86 = binding.get_process_triple().startswith(("x86", "i"))
@@ -31,7 +32,7 @@ def lay(rows: Array, panel: Array) -> None:
     flat[:, : len(rows)], flat[:, len(rows) :] = rows.T, 0
 
 
-@overload(lay)
+@compiled_as(lay)
 def _laid(rows: Any, panel: Any) -> Callable[..., None]:
     def lay(rows: Any, panel: Any) -> None:
         panelled(rows.ctypes, rows.strides[0] // 4, rows.shape[0], rows.shape[1], panel.ctypes)

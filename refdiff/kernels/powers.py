@@ -14,11 +14,12 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.lanes import LANES, one_of, passed
 from refdiff.kernels.panels import PLACE, VECTOR
+from refdiff.kernels.parts import compiled_as
 from refdiff.kernels.vectors import spread
 from refdiff.op import Array
 
@@ -78,7 +79,7 @@ def _all(typing: Any, x: Any, n: Any, top: Any) -> Any:
     return types.float32(x, types.int64, types.float32), code
 
 
-@overload(power)
+@compiled_as(power)
 def _powered(x: Any) -> Callable[..., Any]:
     def power(x: Any) -> Any:
         return _one(x)  # type: ignore[call-arg]
@@ -86,7 +87,7 @@ def _powered(x: Any) -> Callable[..., Any]:
     return power
 
 
-@overload(powers)
+@compiled_as(powers)
 def _all_powered(x: Any, top: Any) -> Callable[..., Any]:
     def powers(x: Any, top: Any) -> Any:
         return _all(x, len(x), top)  # type: ignore[call-arg]

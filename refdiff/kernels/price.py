@@ -19,7 +19,7 @@ from pathlib import Path
 from llvmlite import binding
 
 from refdiff.atomic import atomic_write
-from refdiff.kernels.jit import folder
+from refdiff.kernels.kept import folder
 from refdiff.kernels.panels import LANES
 
 USUAL = 40.0

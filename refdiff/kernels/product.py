@@ -138,7 +138,7 @@ def _dots(x: Array, w: Array, b: Array, y: Array, size: int, who: int, tile: int
     """Row by row, in lanes. x [R,I], w [O,I], b [O], y [R,O]"""
     R, I = x.shape  # noqa: E741
     whole = I - I % LANES
-    sums = np.zeros(LANES, np.float32)
+    sums = np.empty(LANES, np.float32)
     for o in range(tile * size, min((tile + 1) * size, len(w))):
         factors = w[o]
         for r in range(R):

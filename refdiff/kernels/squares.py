@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from refdiff.kernels.jit import native
 from refdiff.kernels.panels import INDEX, INT, NUMBERS
-from refdiff.kernels.vectors import at, in_vectors, vector
+from refdiff.kernels.vectors import in_vectors, vector
 from refdiff.op import Array
 
 Formula = Callable[..., tuple[Any, ...]]
@@ -58,8 +58,8 @@ def both_ways(
     made: int,
     axes: tuple[int, int, int] = (0, 1, 2),
     biased: bool = False,
-) -> Callable[..., None]:
-    """(x, y) or, biased, (x, y, b): y <- F x Fᵀ + b, its squares compiled once for all kernels.
+) -> tuple[Callable[..., None], Any]:
+    """(x, y) or, biased, (x, y, b): y <- F x Fᵀ + b. And compiled once for all kernels one square.
 
     x [taken,taken,T,n], y [made,made,T,n], b [n]; axes: where x has its rows, columns and squares,
     if elsewhere.
@@ -108,20 +108,4 @@ def both_ways(
         emitted(n, x, down, across, y, deep, wide, b)  # type: ignore[call-arg]
 
     one.__name__ = one.__qualname__ = f"square.{formula.__name__}"
-    compute = native(*square)(one)
-    row, column, number = axes
-
-    @overload(transform)
-    def compiled(x: Any, y: Any, b: Any = None) -> Callable[..., None]:
-        def transform(x: Any, y: Any, b: Any = None) -> None:
-            added = b.ctypes if biased else x.ctypes
-            for t in range(y.shape[2]):
-                source = at(x.ctypes, t * (x.strides[number] // 4))
-                down, across = x.strides[row] // 4, x.strides[column] // 4
-                goal = at(y.ctypes, t * (y.strides[2] // 4))
-                deep, wide = y.strides[0] // 4, y.strides[1] // 4
-                compute(y.shape[3], source, down, across, goal, deep, wide, added)
-
-        return transform
-
-    return transform
+    return transform, native(*square)(one)

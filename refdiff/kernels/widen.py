@@ -7,6 +7,7 @@ subnormal one; what float16 calls infinite or no number must be told to float32 
 import numpy as np
 import numpy.typing as npt
 
+from refdiff.kernels.jit import fixed
 from refdiff.kernels.scratch import aligned
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
@@ -21,7 +22,7 @@ def widen(x: Array, dtype: npt.DTypeLike) -> Array:
     """x [*] in float16 -> [*] in float32 or float64"""
     x = np.ascontiguousarray(x)
     y = aligned(x.shape, dtype)
-    source, target = x.reshape(-1).view(np.uint16), y.reshape(-1)
+    source, target = fixed(x.reshape(-1).view(np.uint16)), y.reshape(-1)
     _widen(count(x.size, TILE), source, target, TILE)
     return y
 

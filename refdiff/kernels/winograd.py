@@ -9,6 +9,7 @@ import numpy as np
 
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import bias_or_zeros, fixed, inlined
+from refdiff.kernels.lanes import fill
 from refdiff.kernels.panels import WIDTH
 from refdiff.kernels.points import SIDE, TAPS, TILE
 from refdiff.kernels.price import winograd_pays
@@ -29,7 +30,8 @@ APART = 1  # more than is used, lest points take each other's place in caches
 @inlined
 def products(v: Array, u: Array, m: Array, anew: bool) -> None:
     """m <- v u point by point, or m += v u. v [6,6,T,C], u [P,6,6,C,W], m [6,6,T,O]"""
-    zeros = np.zeros(m.shape[3], np.float32)
+    zeros = np.empty(m.shape[3], np.float32)
+    fill(zeros, np.float32(0))
     for i in range(SIDE):
         for j in range(SIDE):
             if anew:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from refdiff.kernels import crew
 from refdiff.kernels.crew import Crew
 from refdiff.kernels.lanes import fill
-from refdiff.kernels.tiles import Tiled, count
+from refdiff.kernels.tiles import InTurn, Tiled, count
 from refdiff.op import Array
 from refdiff.workers import threads
 
@@ -43,6 +43,32 @@ def test_every_tile_is_done_once(tiles: int, helpers: int, size: int) -> None:
     visits, by = visited(tiles, helpers, size)
     assert (visits == 1).all()
     assert ((by >= 0) & (by < helpers)).all()
+
+
+@Tiled
+def number(x: Array, who: int, tile: int) -> None:
+    """x [tiles]"""
+    x[tile] = tile + 1
+
+
+@Tiled
+def total(x: Array, y: Array, who: int, tile: int) -> None:
+    """x, y [tiles]"""
+    y[tile] = x.sum()
+
+
+both = InTurn(number, total)
+
+
+@given(tiles=st.integers(0, 300), helpers=st.integers(1, 5))
+@settings(max_examples=100)
+def test_in_turn(tiles: int, helpers: int) -> None:
+    """Every tile of the second sees all of the first's, compiled or not."""
+    for run in (both, both.py_func):
+        x, y = np.zeros((2, tiles), np.int64)
+        with threads(helpers):
+            run(tiles, x, y)
+        assert (y == tiles * (tiles + 1) // 2).all()
 
 
 def test_a_helper_that_slept_comes_back() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from refdiff.kernels import jit
+from refdiff.kernels import kept
 from refdiff.warmup import compiling_beside
 from refdiff.workers import threads
 
@@ -39,9 +39,9 @@ def hits_and_misses(process: subprocess.Popen[str]) -> tuple[int, ...]:
 
 
 def test_two_at_once_and_one_after_them(tmp_path: Path) -> None:
-    first, second = (compute(REFDIFF_CACHE_DIR=str(tmp_path)) for _ in range(2))
-    assert hits_and_misses(first) in {(0, 1), (1, 0)}
-    assert hits_and_misses(second) in {(0, 1), (1, 0)}
+    """One of them compiles, the other waits for it."""
+    both = [compute(REFDIFF_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+    assert {hits_and_misses(process) for process in both} == {(0, 1), (1, 0)}
     assert hits_and_misses(compute(REFDIFF_CACHE_DIR=str(tmp_path))) == (1, 0)
 
 
@@ -68,22 +68,43 @@ def test_without_a_place_nothing_is_kept(variable: str, tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a disk that is read-only: what is there may be seen, not changed."""
-    assert jit.folder() is not None
+    assert kept.folder() is not None
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-    assert jit.folder.__wrapped__() is None
+    assert kept.folder.__wrapped__() is None
 
 
-def test_a_second_process_compiles_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_process_begins_with_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It leaves on disk what this one has not compiled, and ends with the block."""
     monkeypatch.setenv("REFDIFF_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(jit, "folder", jit.folder.__wrapped__)
-    place = jit.folder()
+    monkeypatch.setattr(kept, "folder", kept.folder.__wrapped__)
+    place = kept.folder()
     assert place is not None
     with threads(2), compiling_beside():
         end = time.monotonic() + 120
         while time.monotonic() < end and not any(place.glob("*winograd._some_tiles*.nbi")):
             time.sleep(0.1)
     assert any(place.glob("*winograd._some_tiles*.nbi"))
+    assert not any(place.glob("*layer_norm*.nbi"))
+
+
+DRAW = """
+import refdiff
+from refdiff.kernels.jit import compiled
+refdiff.load()("frogs", steps=1, guidance=2.0)
+print(compiled())
+"""
+
+
+def test_nothing_is_left_to_compile_after_a_warm_up(tmp_path: Path) -> None:
+    """With as many threads as there are, and with others: they may take other ways."""
+    here = {**os.environ, "REFDIFF_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-m", "refdiff", "warmup"], check=True, env=here)
+    for count in "1", "2", "3":
+        argv = [sys.executable, "-c", DRAW]
+        told = subprocess.check_output(argv, text=True, env={**here, "OMP_NUM_THREADS": count})
+        assert told == "0\n"
 
 
 @pytest.mark.parametrize("why", ["one thread", "not empty", "no place"])
@@ -94,7 +115,7 @@ def test_none_is_started_where_it_does_not_help(
         raise AssertionError
 
     monkeypatch.setattr(subprocess, "Popen", started)
-    monkeypatch.setattr(jit, "folder", lambda: None if why == "no place" else tmp_path)
+    monkeypatch.setattr(kept, "folder", lambda: None if why == "no place" else tmp_path)
     if why == "not empty":
         (tmp_path / "kernel.nbi").touch()
     with threads(1 if why == "one thread" else 2), compiling_beside():
