@@ -148,8 +148,9 @@ def _of(process: int, count: int) -> Crew:
     return Crew(count)
 
 
-def crew() -> Array:
+def crew(tiles: int) -> Array:
     """The words of those who are to compute now: [threads, ROW]"""
     made = _of(os.getpid(), thread_count())
-    made.wake()
+    if tiles > 1:
+        made.wake()
     return made.words

@@ -12,7 +12,7 @@ from refdiff.kernels.scratch import aligned
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
-TILE = 1 << 16  # numbers at a time
+TILE = 1 << 14  # numbers at a time
 
 
 @Tiled

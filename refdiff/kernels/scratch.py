@@ -18,19 +18,22 @@ _own = threading.local()
 if not is_small():
     keep_what_is_freed(NORMAL)
 LINE = 64  # bytes
+NOTHING: tuple[Array, Array] = (np.empty(0, np.uint8),) * 2
 
 
 def scratch(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An array of any content, valid until this thread asks for the same name again."""
     if is_small():
         return aligned(shape, dtype)
-    dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    held: Array | None = getattr(_own, name, None)
-    if held is None or held.nbytes < size:
-        held = aligned((size,), np.uint8)
-        setattr(_own, name, held)
-    return held[:size].view(dtype).reshape(shape)
+    room, last = getattr(_own, name, NOTHING)
+    if last.shape == shape and last.dtype == dtype:
+        return last
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if room.nbytes < size:
+        room = aligned((size,), np.uint8)
+    view = room[:size].view(dtype).reshape(shape)
+    setattr(_own, name, (room, view))
+    return view
 
 
 def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:

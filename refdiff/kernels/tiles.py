@@ -49,7 +49,7 @@ class Tiled:
         self.takes = len(signature(work).parameters) - 2
 
     def __call__(self, tiles: int, *arguments: Any) -> None:
-        self.made(tiles, crew(), *arguments)
+        self.made(tiles, crew(tiles), *arguments)
 
     def py_func(self, tiles: int, *arguments: Any) -> None:
         """The same by the interpreter."""
@@ -75,7 +75,7 @@ class InTurn:
         self.parts, self.made = (first, second), jit(both)
 
     def __call__(self, tiles: int, *arguments: Any) -> None:
-        self.made(tiles, crew(), *arguments)
+        self.made(tiles, crew(tiles), *arguments)
 
     def py_func(self, tiles: int, *arguments: Any) -> None:
         """The same by the interpreter."""
