@@ -175,6 +175,11 @@ Wrapper: TypeAlias = Callable[..., Array]
 _wrappers: ContextVar[tuple[Wrapper, ...]] = ContextVar("refdiff wrappers", default=())
 
 
+def watched() -> bool:
+    """Whether something stands around every op's call."""
+    return bool(_wrappers.get())
+
+
 @contextmanager
 def around(wrapper: Wrapper) -> Iterator[None]:
     """Let `wrapper(op, compute, *args, **options)` stand around every op's call inside.

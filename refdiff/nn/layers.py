@@ -42,6 +42,14 @@ def silu(p: Params, x: Array) -> Array:
     return ops.silu(x)
 
 
+def silu_of_norm(act: Params, norm: Params, x: Array, *, groups: int, eps: float) -> Array:
+    """silu(group_norm(x)): one pass where nobody looks at what is between. x [N,C,*] -> [N,C,*]"""
+    if norm.trace is None:
+        weights = norm["weight"], norm["bias"]
+        return ops.silu_of_group_norm(x, *weights, groups=groups, eps=eps)
+    return silu(act, group_norm(norm, x, groups=groups, eps=eps))
+
+
 def to_tokens(x: Array) -> Array:
     """Pixels as a sequence, row by row: x [N,C,H,W] -> [N,HW,C]"""
     N, C, H, W = x.shape

@@ -6,7 +6,7 @@ He et al. 2016 (arXiv 1603.05027) with group norm and SiLU; the time enters as i
 """
 
 from refdiff import ops
-from refdiff.nn.layers import conv2d, group_norm, linear, silu
+from refdiff.nn.layers import conv2d, group_norm, linear, silu, silu_of_norm
 from refdiff.nn.shapes import Tree, conv, norm
 from refdiff.nn.shapes import linear as affine
 from refdiff.op import Array
@@ -23,17 +23,18 @@ def resnet_block(
     x [N,C,H,W], temb [N,T] or None -> [N,O,H,W]
     """
     act = p / "nonlinearity"
-    h = silu(act, group_norm(p / "norm1", x, groups=groups, eps=eps))
+    h = silu_of_norm(act, p / "norm1", x, groups=groups, eps=eps)
     h = conv2d(p / "conv1", h, padding=1)
     if temb is not None:
         time = linear(p / "time_emb_proj", silu(act, temb))[:, :, None, None]
-    if temb is not None and not scale_shift:
-        h = ops.add(h, time)
-    h = group_norm(p / "norm2", h, groups=groups, eps=eps)
     if temb is not None and scale_shift:
+        h = group_norm(p / "norm2", h, groups=groups, eps=eps)
         scale, shift = time[:, : h.shape[1]], time[:, h.shape[1] :]
-        h = h * (1 + scale) + shift
-    h = conv2d(p / "conv2", silu(act, h), padding=1)
+        h = silu(act, h * (1 + scale) + shift)
+    else:
+        h = ops.add(h, time) if temb is not None else h
+        h = silu_of_norm(act, p / "norm2", h, groups=groups, eps=eps)
+    h = conv2d(p / "conv2", h, padding=1)
     skip = conv2d(p / "conv_shortcut", x) if "conv_shortcut" in p else x
     return ops.add(skip, h)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from refdiff import ops
-from refdiff.nn.layers import conv2d, group_norm, silu
+from refdiff.nn.layers import conv2d, silu_of_norm
 from refdiff.nn.resnet import downsample, sampler_shapes, upsample
 from refdiff.nn.shapes import Shape, Tree, conv, flatten, norm, numbered
 from refdiff.op import Array
@@ -47,8 +47,8 @@ def walk(
         skips, used = skips[:-count], skips[-count:]
         x = up_block(p / "up_blocks" / i, x, used, resnet, attend, above=skips[-1:])
     assert not skips
-    x = group_norm(p / "conv_norm_out", x, groups=groups, eps=eps)
-    return conv2d(p / "conv_out", silu(p / "conv_act", x), padding=1)
+    x = silu_of_norm(p / "conv_act", p / "conv_norm_out", x, groups=groups, eps=eps)
+    return conv2d(p / "conv_out", x, padding=1)
 
 
 @layer

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from refdiff.errors import ShapeError
-from refdiff.nn.layers import conv2d, group_norm, silu
+from refdiff.nn.layers import conv2d, silu_of_norm
 from refdiff.nn.resnet import downsample, resnet_block, resnet_shapes, sampler_shapes, upsample
 from refdiff.nn.shapes import Shape, Tree, conv, flatten, norm, numbered
 from refdiff.nn.transformer import attention_block, attention_block_shapes
@@ -120,8 +120,8 @@ def mid_block(p: Params, x: Array, *, config: VAEConfig) -> Array:
 
 def finish(p: Params, x: Array, *, config: VAEConfig) -> Array:
     """The last norm and convolution of encoder and decoder: x [N,C,H,W] -> [N,O,H,W]"""
-    x = group_norm(p / "conv_norm_out", x, groups=config.groups, eps=EPS)
-    return conv2d(p / "conv_out", silu(p / "conv_act", x), padding=1)
+    x = silu_of_norm(p / "conv_act", p / "conv_norm_out", x, groups=config.groups, eps=EPS)
+    return conv2d(p / "conv_out", x, padding=1)
 
 
 def param_shapes(config: VAEConfig) -> dict[str, Shape]:

@@ -5,6 +5,7 @@ from refdiff.ops.add import add
 from refdiff.ops.attention import attention, softmax
 from refdiff.ops.conv2d import conv2d
 from refdiff.ops.embedding import embedding, timestep_embedding
+from refdiff.ops.fused import silu_of_group_norm
 from refdiff.ops.group_norm import group_norm
 from refdiff.ops.layer_norm import layer_norm
 from refdiff.ops.layout import concat, upsample_nearest
@@ -24,6 +25,7 @@ __all__ = [
     "linear",
     "quick_gelu",
     "silu",
+    "silu_of_group_norm",
     "softmax",
     "timestep_embedding",
     "upsample_nearest",

@@ -111,6 +111,11 @@ def others() -> Iterator[Line]:
             lambda x=x, g=g, b=b: ops.group_norm(x, g, b, groups=32, eps=1e-5),
             lambda x=tx, g=tg, b=tb: F.group_norm(x, 32, g, b, 1e-5),
         )
+        yield (
+            f"silu of group_norm {where}",
+            lambda x=x, g=g, b=b: ops.silu_of_group_norm(x, g, b, groups=32, eps=1e-5),
+            lambda x=tx, g=tg, b=tb: F.silu(F.group_norm(x, 32, g, b, 1e-5)),
+        )
         yield f"silu {where}", lambda x=x: ops.silu(x), lambda x=tx: F.silu(x)
         yield f"add {where}", lambda x=x: ops.add(x, x), lambda x=tx: x + x
         time = normal(n, c, 1, 1)
