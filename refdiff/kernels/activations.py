@@ -11,12 +11,10 @@ from math import erfc, sqrt
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from refdiff.kernels.exponential import exp32
 from refdiff.kernels.fma import fma
 from refdiff.kernels.jit import inlined
-from refdiff.kernels.parts import compiled_as
 from refdiff.kernels.pixels import like
 from refdiff.kernels.scratch import aligned
 from refdiff.kernels.tiles import Tiled, count
@@ -106,21 +104,6 @@ def _gelu32(x: Any) -> Any:
 
 def _gelu64(x: Any) -> Any:
     return 0.5 * x * erfc(-_ROOT_HALF * x)
-
-
-def silu_of(x: Any) -> Any:
-    """x sigma(x). x [] in float32 or float64"""
-    return _silu32(x) if x.dtype == np.float32 else _silu64(x)
-
-
-@compiled_as(silu_of)
-def _silu_of(x: Any) -> Callable[..., Any]:
-    f: Any = inlined(_silu32 if x == types.float32 else _silu64)
-
-    def silu_of(x: Any) -> Any:
-        return f(x)
-
-    return silu_of
 
 
 silu32, silu64 = numbers(_silu32), numbers(_silu64)

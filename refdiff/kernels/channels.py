@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from refdiff.kernels.exponential import silu_emitted
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.panels import INT
@@ -30,10 +31,15 @@ def add_moments(pixels: Array, middle: Array, sums: Array, squares: Array) -> No
 
 
 def normalise(
-    pixels: Array, mean: Array, factor: Array, shift: Array, past: bool, y: Array
+    pixels: Array, mean: Array, factor: Array, shift: Array, active: bool, past: bool, y: Array
 ) -> None:
-    """y <- (pixels - mean) factor + shift, past the caches or into them. y [P,C]"""
+    """y <- (pixels - mean) factor + shift, past the caches or into them. y [P,C]
+
+    active: SiLU of that, in float32.
+    """
     y[...] = (pixels - mean) * factor + shift
+    if active:
+        y *= 1 / (1 + np.exp(-y))
 
 
 def copy_rows(pixels: Array, past: bool, y: Array) -> None:
@@ -77,6 +83,10 @@ def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any) -> Any:
     return multiply_add(builder, builder.fsub(x, mean), factor, shift)
 
 
+def _activate(builder: Any, x: Any, mean: Any, factor: Any, shift: Any) -> Any:
+    return silu_emitted(builder, _scale(builder, x, mean, factor, shift))
+
+
 def _plus(builder: Any, x: Any, shift: Any) -> Any:
     return builder.fadd(x, shift)
 
@@ -93,6 +103,7 @@ def in_lines(y: Array) -> bool:
 
 _add_one, _add_rows = _adding(1), _adding(ROWS)
 _scaled, _scaled_past = rowwise(_scale), rowwise(_scale, past=True)
+_activated, _activated_past = rowwise(_activate), rowwise(_activate, past=True)
 _shifted = rowwise(_plus)
 _copied, _copied_past = rowwise(_copy), rowwise(_copy, past=True)
 
@@ -119,10 +130,19 @@ def _moments(pixels: Any, middle: Any, sums: Any, squares: Any) -> Callable[...,
 
 @compiled_as(normalise)
 def _normalised(
-    pixels: Any, mean: Any, factor: Any, shift: Any, past: Any, y: Any
+    pixels: Any, mean: Any, factor: Any, shift: Any, active: Any, past: Any, y: Any
 ) -> Callable[..., None]:
-    def normalise(pixels: Any, mean: Any, factor: Any, shift: Any, past: Any, y: Any) -> None:
-        if past and in_lines(y):
+    single = pixels.dtype == types.float32
+    act, act_past = (_activated, _activated_past) if single else (_scaled, _scaled_past)
+
+    def normalise(
+        pixels: Any, mean: Any, factor: Any, shift: Any, active: Any, past: Any, y: Any
+    ) -> None:
+        if active and past and in_lines(y):
+            act_past(pixels, y, mean, factor, shift)
+        elif active:
+            act(pixels, y, mean, factor, shift)
+        elif past and in_lines(y):
             _scaled_past(pixels, y, mean, factor, shift)
         else:
             _scaled(pixels, y, mean, factor, shift)

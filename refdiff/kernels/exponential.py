@@ -8,10 +8,15 @@ points, is off by at most 1.5 units of roundoff. Adding 1.5 x 2^23 rounds to a w
 leaves it in the last bits, from where it is added to the exponent.
 """
 
-import numpy as np
+from typing import Any
 
-from refdiff.kernels.fma import fma
+import numpy as np
+from llvmlite import ir
+
+from refdiff.kernels.fma import fma, multiply_add
 from refdiff.kernels.jit import inlined, jit
+from refdiff.kernels.panels import PLACE
+from refdiff.kernels.vectors import constant
 from refdiff.op import Array
 
 PER_LN2 = np.float32(1 / np.log(2))
@@ -31,6 +36,36 @@ def exp32(x: np.float32) -> np.float32:
     y = np.float32(fma(q * r, r, r) + np.float32(1))
     bits = np.int32(y.view(np.int32) + np.int32(shifted.view(np.int32) << np.int32(23)))
     return np.float32(0) if x < LEAST else bits.view(np.float32)
+
+
+def exp_emitted(builder: Any, x: Any) -> Any:
+    """The same instructions, for a number or a vector of them."""
+    shifted = multiply_add(builder, x, constant(x.type, PER_LN2), constant(x.type, ROUND))
+    k, r = builder.fsub(shifted, constant(x.type, ROUND)), x
+    for part in LN2:
+        r = multiply_add(builder, k, constant(x.type, -part), r)
+    q = constant(x.type, Q[-1])
+    for coefficient in Q[-2::-1]:
+        q = multiply_add(builder, q, r, constant(x.type, coefficient))
+    y = builder.fadd(multiply_add(builder, builder.fmul(q, r), r, r), constant(x.type, 1))
+    lost = builder.fcmp_ordered("<", x, constant(x.type, LEAST))
+    return builder.select(lost, constant(x.type, 0), times_power(builder, y, shifted))
+
+
+def times_power(builder: Any, y: Any, shifted: Any) -> Any:
+    """y 2^k, with k in the last bits of `shifted`."""
+    kind = y.type
+    bits = ir.VectorType(PLACE, kind.count) if isinstance(kind, ir.VectorType) else PLACE
+    exponent = builder.shl(builder.bitcast(shifted, bits), constant(bits, 23))
+    return builder.bitcast(builder.add(builder.bitcast(y, bits), exponent), kind)
+
+
+def silu_emitted(builder: Any, x: Any) -> Any:
+    """x sigma(x), as kernels/activations.py has it."""
+    one, positive = constant(x.type, 1), builder.fcmp_ordered(">", x, constant(x.type, 0))
+    e = exp_emitted(builder, builder.select(positive, builder.fneg(x), x))
+    sigma = builder.fdiv(builder.select(positive, one, e), builder.fadd(one, e))
+    return builder.fmul(x, sigma)
 
 
 def exp_from(x: Array, top: Array) -> None:

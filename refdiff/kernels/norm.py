@@ -1,15 +1,14 @@
 """Group normalisation: blocks of pixels are measured, then normalised by all that was measured.
 
-SiLU may follow in the same pass, of some pixels at a time that are still in the first cache.
+SiLU may follow in the same pass.
 """
 
 import math
 
 import numpy as np
 
-from refdiff.kernels.activations import silu_of
 from refdiff.kernels.channels import normalise
-from refdiff.kernels.jit import fixed, inlined
+from refdiff.kernels.jit import fixed
 from refdiff.kernels.moments import join, measure
 from refdiff.kernels.pixels import by_channel, by_pixel, past_caches
 from refdiff.kernels.scratch import aligned, scratch
@@ -18,7 +17,6 @@ from refdiff.op import Array
 from refdiff.workers import thread_count
 
 TILE = 1 << 19  # numbers of a block: they are still near when they are read again
-NEAR = 1 << 12  # numbers in the first cache
 APART = 16  # numbers between what threads write
 
 
@@ -53,23 +51,7 @@ def _normalise(
     terms = room[who, 2:, : x.shape[2]]
     join(moments[n], gamma, beta, eps, terms)
     block, to = x[n, b * size : (b + 1) * size], y[n, b * size : (b + 1) * size]
-    if active:
-        normalise_and_activate(block, terms, to)
-    else:
-        normalise(block, terms[0], terms[1], terms[2], past, to)
-
-
-@inlined
-def normalise_and_activate(block: Array, terms: Array, y: Array) -> None:
-    """y <- silu((block - mean) factor + shift). block, y [P,C], terms [3,C]"""
-    some = max(NEAR // block.shape[1], 1)
-    for first in range(0, len(block), some):
-        rows = y[first : first + some]
-        normalise(block[first : first + some], terms[0], terms[1], terms[2], False, rows)
-        for r in range(len(rows)):
-            row = rows[r]
-            for c in range(len(row)):
-                row[c] = silu_of(row[c])
+    normalise(block, terms[0], terms[1], terms[2], active, past, to)
 
 
 _measure_and_normalise = InTurn(_measure, _normalise)
@@ -78,7 +60,7 @@ _measure_and_normalise = InTurn(_measure, _normalise)
 def group_norm(
     x: Array, gamma: Array, beta: Array, groups: int, eps: float, active: bool = False
 ) -> Array:
-    """x [N,C,*] -> [N,C,*]; active: SiLU of it."""
+    """x [N,C,*] -> [N,C,*]; active: SiLU of it, in float32."""
     pixels = flat(x)
     moments = np.empty((len(x), count(pixels.shape[1], block(x.shape[1])), 1 + 2 * groups))
     y = _all(_measure_and_normalise, pixels, moments, gamma, beta, eps, active)

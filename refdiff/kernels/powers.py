@@ -16,11 +16,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from refdiff.kernels.exponential import times_power
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.lanes import LANES, one_of, passed
-from refdiff.kernels.panels import PLACE, VECTOR
+from refdiff.kernels.panels import VECTOR
 from refdiff.kernels.parts import compiled_as
-from refdiff.kernels.vectors import spread
+from refdiff.kernels.vectors import constant, spread
 from refdiff.op import Array
 
 OF_E = float(1 / np.log(2))  # e is 2 to this
@@ -42,21 +43,13 @@ def powers(x: Array, top: Any) -> Any:
 
 def _power(builder: Any, x: Any) -> Any:
     """The instructions, for a number or a vector."""
-    lanes = x.type.count if isinstance(x.type, ir.VectorType) else 0
-    bits = ir.VectorType(PLACE, lanes) if lanes else PLACE
-
-    def constant(value: float, kind: Any = x.type) -> Any:
-        return ir.Constant(kind, [value] * lanes if lanes else value)
-
-    shifted = builder.fadd(x, constant(ROUND))
-    k = builder.fsub(shifted, constant(ROUND))
-    r = builder.fsub(x, k)
-    y = constant(P[-1])
+    shifted = builder.fadd(x, constant(x.type, ROUND))
+    r = builder.fsub(x, builder.fsub(shifted, constant(x.type, ROUND)))
+    y = constant(x.type, P[-1])
     for coefficient in (*P[-2::-1], 1.0):
-        y = multiply_add(builder, y, r, constant(coefficient))
-    exponent = builder.shl(builder.bitcast(shifted, bits), constant(23, bits))
-    scaled = builder.bitcast(builder.add(builder.bitcast(y, bits), exponent), x.type)
-    return builder.select(builder.fcmp_ordered("<", x, constant(LEAST)), constant(0.0), scaled)
+        y = multiply_add(builder, y, r, constant(x.type, coefficient))
+    lost = builder.fcmp_ordered("<", x, constant(x.type, LEAST))
+    return builder.select(lost, constant(x.type, 0), times_power(builder, y, shifted))
 
 
 @intrinsic

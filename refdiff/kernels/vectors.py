@@ -119,6 +119,13 @@ def spread(builder: Any, number: Any, lanes: int) -> Any:
     )
 
 
+def constant(kind: Any, value: Any) -> Any:
+    """A number, or a vector full of it."""
+    if isinstance(kind, ir.VectorType):
+        return ir.Constant(kind, [constant(kind.element, value).constant] * kind.count)
+    return ir.Constant(kind, int(value) if isinstance(kind, ir.IntType) else float(value))
+
+
 def vector(builder: Any, place: Any, size: int) -> Any:
     """The address of one number as that of so many; of one as it is."""
     if size == 1:

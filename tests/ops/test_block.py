@@ -63,7 +63,8 @@ def test_products(rows: int, inner: int, columns: int, left: int, onward: bool, 
 @jit
 def rows(x: Array, middle: Array, total: Array, squares: Array, past: bool, results: Array) -> None:
     channels.add_moments(x, middle, total, squares)
-    channels.normalise(x, middle, middle, middle, past, results[0])
+    channels.normalise(x, middle, middle, middle, False, past, results[0])
+    channels.normalise(x, middle, middle, middle, True, past, results[3])
     channels.copy_rows(x, past, results[1])
     channels.add_to_rows(x, middle, results[2])
 
@@ -86,10 +87,10 @@ def test_channels(
     x, middle = whole.astype(dtype)[:, beside:], middle.astype(dtype)
     total, squares = np.zeros((2, width), dtype)
     wide = -(-(width + 1) // LANES) * LANES if lines else width + 1
-    results = aligned((3, pixels, wide), dtype)
+    results = aligned((4, pixels, wide), dtype)
     results[...] = np.nan
     rows(x, middle, total, squares, past, results[:, :, :width])
-    y, copied, shifted = results[:, :, :width]
+    y, copied, shifted, active = results[:, :, :width]
     exact, m = x.astype(np.float64), middle.astype(np.float64)
     n = (pixels + 2) * U[x.dtype]
     apart = abs(exact) + abs(m)
@@ -98,6 +99,8 @@ def test_channels(
     reach = apart * abs(m) + abs(m)
     assert (abs(y - ((exact - m) * m + m)) <= 4 * U[x.dtype] * reach).all()
     assert (copied == x).all() and (shifted == x + middle).all()
+    truth = y / (1 + np.exp(-y.astype(np.float64))) if dtype == np.float32 else y
+    assert (abs(active - truth) <= 16 * U[x.dtype] * abs(truth)).all()
     assert np.isnan(results[:, :, width:]).all()
 
 
