@@ -60,11 +60,13 @@ def locked(name: str) -> Iterator[None]:
 
 
 @cache
-def lock() -> Any:
+def lock() -> int | None:
     """The file whose bytes are locked; None where there is none. It stays open: closing unlocks."""
     place = folder()
+    if place is None or fcntl is None:
+        return None
     try:
-        return None if place is None or fcntl is None else (place.parent / "lock").open("ab")
+        return os.open(place.parent / "lock", os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError:
         return None
 
