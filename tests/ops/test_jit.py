@@ -91,14 +91,18 @@ def test_a_second_process_begins_with_the_last(
 
 DRAW = """
 import refdiff
+from refdiff import strips
 from refdiff.kernels.jit import compiled
-refdiff.load()("frogs", steps=1, guidance=2.0)
+strips.LARGE = 1 << 18
+for kind in "normal", "small":
+    with refdiff.memory(kind):
+        refdiff.load()("frogs", steps=1, guidance=2.0)
 print(compiled())
 """
 
 
 def test_nothing_is_left_to_compile_after_a_warm_up(tmp_path: Path) -> None:
-    """With as many threads as there are, and with others: they may take other ways."""
+    """With as many threads as there are, and with others; by strips, too."""
     here = {**os.environ, "REFDIFF_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-m", "refdiff", "warmup"], check=True, env=here)
     for count in "1", "2", "3":
