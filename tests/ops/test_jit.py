@@ -93,7 +93,7 @@ DRAW = """
 import refdiff
 from refdiff import strips
 from refdiff.kernels.jit import compiled
-strips.LARGE = 1 << 18
+strips.LARGE = 1 << 12
 for kind in "normal", "small":
     with refdiff.memory(kind):
         refdiff.load()("frogs", steps=1, guidance=2.0)
