@@ -110,6 +110,7 @@ silu32, silu64 = numbers(_silu32), numbers(_silu64)
 quick_gelu32, quick_gelu64 = numbers(_quick_gelu32), numbers(_quick_gelu64)
 gelu32, gelu64 = numbers(_gelu32), numbers(_gelu64)
 geglu32, geglu64 = gated(_gelu32), gated(_gelu64)
+gelu_number = inlined(_gelu32)
 
 
 def silu(x: Array) -> Array:

@@ -48,7 +48,7 @@ def copy_rows(pixels: Array, past: bool, y: Array) -> None:
 
 
 def add_to_rows(pixels: Array, shift: Array, y: Array) -> None:
-    """y <- pixels + shift. y [P,C]"""
+    """y <- pixels + shift. y [P,C], shift [C] or [P,C]"""
     y[...] = pixels + shift
 
 

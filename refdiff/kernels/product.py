@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from refdiff.kernels.block import accumulate
+from refdiff.kernels.channels import add_to_rows
 from refdiff.kernels.jit import bias_or_zeros, fixed
 from refdiff.kernels.lanes import LANES, fill, total
 from refdiff.kernels.panels import WIDTH, lay
@@ -37,29 +38,37 @@ def way(x: Array, w: Array) -> Way:
     return "some columns at a time" if x.size // x.shape[-1] < len(w) else "all columns laid down"
 
 
-def linear(x: Array, w: Array, b: Array | None) -> Array:
-    """x [*,I], w [O,I] -> [*,O]; the last two axes are one sample, of fewer the last alone."""
+def linear(x: Array, w: Array, b: Array | None, to: Array | None = None) -> Array:
+    """x [*,I], w [O,I] -> [*,O]; the last two axes are one sample, of fewer the last alone.
+
+    to [*,O]: what that is added to, in float32.
+    """
     O, I = w.shape  # noqa: E741
     y = aligned((*x.shape[:-1], O), np.result_type(x, w))
     rows, out, taken = np.ascontiguousarray(x).reshape(-1, I), y.reshape(-1, O), way(x, w)
     if taken == "BLAS by tiles":
         by_blas(rows, w, b, out, x.shape[-2] if x.ndim > 2 else 1)
         return y
-    w, bias = fixed(w), bias_or_zeros(b, O)
+    w, bias, more = fixed(w), bias_or_zeros(b, O), added(to, O)
     match taken:
         case "row by row":
             size = max(LEAST // (rows.size + 1), 1)
-            _dots(count(O, size), rows, w, bias, out, size)
+            _dots(count(O, size), rows, w, bias, more, out, size)
         case "some columns at a time":
             inner = min(I, INNER)
             panels = max(min(PANELS // (inner * WIDTH), count(O, WIDTH) // TILES), 1)
             room = scratch("panels of a tile", (thread_count(), panels, inner, WIDTH), np.float32)
-            _some_columns(count(O, panels * WIDTH), rows, w, bias, room, out, ROWS)
+            _some_columns(count(O, panels * WIDTH), rows, w, bias, more, room, out, ROWS)
         case _:
             wide = divided(len(rows), O, I)
             tiles = count(len(rows), ROWS) * count(O, wide)
-            _multiply(tiles, rows, laid(w), bias, out, ROWS, wide)
+            _multiply(tiles, rows, laid(w), bias, more, out, ROWS, wide)
     return y
+
+
+def added(to: Array | None, columns: int) -> Array:
+    """What compiled code adds: to [*,O] as rows, none for None. -> [R,O]"""
+    return fixed(np.empty((0, columns), np.float32) if to is None else to.reshape(-1, columns))
 
 
 def divided(rows: int, columns: int, inner: int) -> int:
@@ -102,18 +111,39 @@ def _lay(w: Array, panels: Array, who: int, tile: int) -> None:
 
 @Tiled
 def _multiply(
-    x: Array, panels: Array, bias: Array, y: Array, rows: int, wide: int, who: int, tile: int
+    x: Array,
+    panels: Array,
+    bias: Array,
+    to: Array,
+    y: Array,
+    rows: int,
+    wide: int,
+    who: int,
+    tile: int,
 ) -> None:
-    """Some rows and columns of y <- x w + bias. x [R,K], panels [P,K,W], bias [O], y [R,O]"""
+    """Some rows and columns of y <- x w + bias + to.
+
+    x [R,K], panels [P,K,W], bias [O], to [R,O] or [0,O], y [R,O]
+    """
     blocks = -(-len(x) // rows)
     row, column = tile % blocks * rows, tile // blocks * wide
     some, outs = slice(row, row + rows), slice(column, column + wide)
     accumulate(x[some], panels[column // WIDTH :], y[some, outs], bias[outs])
+    if len(to):
+        add_to_rows(y[some, outs], to[some, outs], y[some, outs])
 
 
 @Tiled
 def _some_columns(
-    x: Array, w: Array, bias: Array, room: Array, y: Array, rows: int, who: int, tile: int
+    x: Array,
+    w: Array,
+    bias: Array,
+    to: Array,
+    room: Array,
+    y: Array,
+    rows: int,
+    who: int,
+    tile: int,
 ) -> None:
     """Some columns of y, some of the inner axis at a time. room [threads,P,K,W]"""
     panels = room[who]
@@ -131,11 +161,15 @@ def _some_columns(
                 accumulate(left, some, sums, added)
             else:
                 accumulate(left, some, sums, None)
+            if len(to) and part.stop == x.shape[1]:
+                add_to_rows(sums, to[row : row + rows, columns], sums)
 
 
 @Tiled
-def _dots(x: Array, w: Array, b: Array, y: Array, size: int, who: int, tile: int) -> None:
-    """Row by row, in lanes. x [R,I], w [O,I], b [O], y [R,O]"""
+def _dots(
+    x: Array, w: Array, b: Array, to: Array, y: Array, size: int, who: int, tile: int
+) -> None:
+    """Row by row, in lanes. x [R,I], w [O,I], b [O], to [R,O] or [0,O], y [R,O]"""
     R, I = x.shape  # noqa: E741
     whole = I - I % LANES
     sums = np.empty(LANES, np.float32)
@@ -151,3 +185,5 @@ def _dots(x: Array, w: Array, b: Array, y: Array, size: int, who: int, tile: int
             for i in range(whole, I):
                 sums[i - whole] += row[i] * factors[i]
             y[r, o] = total(sums) + b[o]
+            if len(to):
+                y[r, o] += to[r, o]

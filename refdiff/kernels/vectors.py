@@ -56,32 +56,34 @@ fetch: Any = intrinsic(_fetch)
 
 
 def rowwise(emit: Callable[..., Any], past: bool = False) -> Any:
-    """f(x, y, *others): each row of y <- emit of that of x, and of the others. x, y [R,n], [n]
+    """f(x, y, *others): each row of y <- emit of that of x, and of the others. x, y [R,n]
 
-    emit(builder, *values) gives the instructions, for numbers and vectors alike. They do not look
-    whether arrays overlap. Past the caches, which need not read what is written whole: then each
-    row of y must begin with a line of them.
+    others [n] are the same for all rows, or [R,n]. emit(builder, *values) gives the instructions,
+    for numbers and vectors alike. They do not look whether arrays overlap. Past the caches, which
+    need not read what is written whole: then each row of y must begin with a line of them.
     """
 
     def loops(typing: Any, x: Any, y: Any, *others: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             kinds, given = (x, y, *others), (*args[:2], *cgutils.unpack_tuple(builder, args[2]))
-            source, target, *same = (
+            arrays = [
                 cgutils.create_struct_proxy(kind)(context, builder, array)
                 for kind, array in zip(kinds, given, strict=True)
-            )
-            rows, n = cgutils.unpack_tuple(builder, target.shape)
+            ]
+            rows, n = cgutils.unpack_tuple(builder, arrays[1].shape)
             steps = [
                 builder.sdiv(builder.extract_value(array.strides, 0), array.itemsize)
-                for array in (source, target)
+                if kind.ndim == 2
+                else INT(0)
+                for kind, array in zip(kinds, arrays, strict=True)
             ]
             with cgutils.for_range(builder, rows) as row:
-                start, goal = (
+                start, goal, *more = (
                     builder.gep(array.data, [builder.mul(row.index, step)])
-                    for array, step in zip((source, target), steps, strict=True)
+                    for array, step in zip(arrays, steps, strict=True)
                 )
                 for k, size in in_vectors(builder, n):
-                    starts = (start, *(array.data for array in same))
+                    starts = (start, *more)
                     places = [vector(builder, builder.gep(place, [k]), size) for place in starts]
                     result = emit(builder, *(builder.load(place, align=4) for place in places))
                     place = vector(builder, builder.gep(goal, [k]), size)

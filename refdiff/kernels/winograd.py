@@ -50,16 +50,25 @@ def pays(size: tuple[int, int], channels: int, filters: int) -> bool:
 
 
 def convolve(
-    x: Array, w: Array, b: Array | None, size: tuple[int, int], corner: tuple[int, int]
+    x: Array,
+    w: Array,
+    b: Array | None,
+    size: tuple[int, int],
+    corner: tuple[int, int],
+    to: Array | None = None,
+    times: int = 1,
 ) -> Array:
     """x [N,H,W,C], w [O,C,3,3], b [O], size (h,v), corner (top,left) -> [N,h,v,O]
 
+    to [N,hv,O], or [N,1,O] for all pixels: what that is added to. times: 2 where x is enlarged so
+    many times before, and the corner (1,1).
     Where tiles are many, all filters are made ready first; else all tiles.
     """
     N, _, _, C = x.shape
     O = len(w)  # noqa: E741
     y = aligned((N, *size, 1, O), np.float32)
     w, bias = fixed(w.reshape(O, -1)), bias_or_zeros(b, O)
+    more = fixed(np.empty((N, 0, O), np.float32) if to is None else to)
     across, threads = count(size[1], TILE), thread_count()
     tiles, panels = across * count(size[0], TILE), count(O, WIDTH)
     if tiles > MANY:
@@ -68,28 +77,27 @@ def convolve(
         v = scratch("tiles in", (threads, SIDE, SIDE, MANY + APART, C), np.float32)
         m = scratch("tiles out", (threads, SIDE, SIDE, MANY + APART, O), np.float32)
         _ready(panels, w, taps, u)
-        _some_tiles(
-            N * count(tiles, MANY), x[..., None, :], across, *corner, u, bias, v, m, y, MANY
-        )
+        some, given = N * count(tiles, MANY), (x[..., None, :], times, across, *corner)
+        _some_tiles(some, *given, u, bias, more, v, m, y, MANY)
     else:
-        v = transformed(x, size, corner)
+        v = transformed(x, size, corner, times)
         some = max(min(FILTERS // WIDTH, panels // SHARES), 1)
         u = scratch("filters", (threads, some, SIDE, SIDE, INNER + APART, WIDTH), np.float32)
         taps = scratch("taps", (threads, INNER, TAPS, TAPS, WIDTH), np.float32)
         m = scratch("tiles out", (threads, SIDE, SIDE, N * tiles + APART, some * WIDTH), np.float32)
-        _some_filters(count(panels, some), v, w, bias, across, taps, u, m, y)
+        _some_filters(count(panels, some), v, w, bias, more, across, taps, u, m, y)
     return y.reshape(N, *size, O)
 
 
-def transformed(x: Array, size: tuple[int, int], corner: tuple[int, int]) -> Array:
+def transformed(x: Array, size: tuple[int, int], corner: tuple[int, int], times: int = 1) -> Array:
     """All tiles, some channels after the others: what a product reads at a time lies together.
 
-    x [N,H,W,C], size and corner as above -> [K,6,6,N T,c]
+    x [N,H,W,C], size, corner and times as above -> [K,6,6,N T,c]
     """
     (N, _, _, C), across = x.shape, count(size[1], TILE)
     tiles = across * count(size[0], TILE)
     v = scratch("all tiles", (count(C, INNER), SIDE, SIDE, N * tiles + APART, INNER), np.float32)
-    _transform(N * count(tiles, FEW), x[..., None, :], across, tiles, *corner, v, FEW)
+    _transform(N * count(tiles, FEW), x[..., None, :], times, across, tiles, *corner, v, FEW)
     return v
 
 
@@ -103,11 +111,13 @@ def _ready(w: Array, taps: Array, u: Array, who: int, tile: int) -> None:
 @Tiled
 def _some_tiles(
     x: Array,
+    times: int,
     across: int,
     top: int,
     left: int,
     u: Array,
     bias: Array,
+    to: Array,
     v: Array,
     m: Array,
     y: Array,
@@ -117,21 +127,23 @@ def _some_tiles(
 ) -> None:
     """Some of Winograd's tiles with all filters.
 
-    x [N,H,W,1,C], u [P,6,6,C,W] or more channels, v [threads,6,6,T,C], m [threads,6,6,T,O]
+    x [N,H,W,1,C], u [P,6,6,C,W] or more channels, to [N,*,O], v [threads,6,6,T,C],
+    m [threads,6,6,T,O]
     """
     tiles = -(-y.shape[1] // TILE) * across
     blocks = -(-tiles // some)
     n, first = tile // blocks, tile % blocks * some
     size = min(some, tiles - first)
     given, made = v[who, :, :, :size], m[who, :, :, :size]
-    tiles_in(x[n], first, across, top, left, given)
+    tiles_in(x[n], times, first, across, top, left, given)
     products(given, u[:, :, :, : x.shape[4]], made, True)
-    tiles_out(made, bias, first, across, y[n])
+    tiles_out(made, bias, first, across, y[n], to[n])
 
 
 @Tiled
 def _transform(
     x: Array,
+    times: int,
     across: int,
     tiles: int,
     top: int,
@@ -147,7 +159,8 @@ def _transform(
     places = slice(n * tiles + first, n * tiles + min(first + some, tiles))
     for k in range(len(v)):
         channels = x[n, :, :, :, k * inner : (k + 1) * inner]
-        tiles_in(channels, first, across, top, left, v[k, :, :, places, : channels.shape[3]])
+        goal = v[k, :, :, places, : channels.shape[3]]
+        tiles_in(channels, times, first, across, top, left, goal)
 
 
 @Tiled
@@ -155,6 +168,7 @@ def _some_filters(
     v: Array,
     w: Array,
     bias: Array,
+    to: Array,
     across: int,
     taps: Array,
     u: Array,
@@ -165,7 +179,8 @@ def _some_filters(
 ) -> None:
     """Some filters with all tiles, some of their channels at a time, so that all stays near.
 
-    v [K,6,6,N T,c], taps [threads,c,3,3,W], u [threads,P,6,6,c,W], m [threads,6,6,N T,P W]
+    v [K,6,6,N T,c], to [N,*,O], taps [threads,c,3,3,W], u [threads,P,6,6,c,W],
+    m [threads,6,6,N T,P W]
     """
     N, T, inner, wide = len(y), (v.shape[3] - APART) // len(y), v.shape[4], m.shape[4]
     outs = slice(tile * wide, (tile + 1) * wide)
@@ -180,4 +195,5 @@ def _some_filters(
             filters_in(filters[panel * WIDTH : (panel + 1) * WIDTH], k * inner, room, some[panel])
         products(given, some, made, k == 0)
     for n in range(N):
-        tiles_out(made[:, :, n * T : (n + 1) * T], added, 0, across, y[n, :, :, :, outs])
+        some = made[:, :, n * T : (n + 1) * T]
+        tiles_out(some, added, 0, across, y[n, :, :, :, outs], to[n, :, outs])

@@ -10,7 +10,14 @@ import numpy as np
 
 from refdiff import ops
 from refdiff.errors import ShapeError
-from refdiff.nn.layers import embedding, layer_norm, linear, merge_heads, split_heads
+from refdiff.nn.layers import (
+    embedding,
+    layer_norm,
+    linear,
+    merge_heads,
+    residual,
+    split_heads,
+)
 from refdiff.nn.shapes import Shape, Tree, flatten, norm, numbered
 from refdiff.nn.shapes import linear as affine
 from refdiff.op import Array
@@ -79,23 +86,25 @@ def embeddings(p: Params, ids: Array) -> Array:
 def encoder_layer(p: Params, x: Array, mask: Array, *, config: CLIPTextConfig) -> Array:
     """Causal self-attention and a feed-forward, each added: x [N,L,D] -> [N,L,D]"""
     h = layer_norm(p / "layer_norm1", x, eps=config.eps)
-    x = ops.add(x, self_attention(p / "self_attn", h, mask, heads=config.heads))
+    x = self_attention(p / "self_attn", h, mask, heads=config.heads, to=x)
     h = layer_norm(p / "layer_norm2", x, eps=config.eps)
-    return ops.add(x, mlp(p / "mlp", h, activation=config.activation))
+    return mlp(p / "mlp", h, activation=config.activation, to=x)
 
 
-@layer
-def self_attention(p: Params, x: Array, mask: Array, *, heads: int) -> Array:
+@residual
+def self_attention(
+    p: Params, x: Array, mask: Array, *, heads: int, to: Array | None = None
+) -> Array:
     """x [N,L,D], mask [L,L] -> [N,L,D]"""
     q, k, v = (split_heads(linear(p / f"{n}_proj", x), heads) for n in "qkv")
-    return linear(p / "out_proj", merge_heads(ops.attention(q, k, v, mask)))
+    return linear(p / "out_proj", merge_heads(ops.attention(q, k, v, mask)), to=to)
 
 
-@layer
-def mlp(p: Params, x: Array, *, activation: str) -> Array:
+@residual
+def mlp(p: Params, x: Array, *, activation: str, to: Array | None = None) -> Array:
     """x [N,L,D] -> [N,L,D]"""
     h = activate(p / "activation_fn", linear(p / "fc1", x), activation=activation)
-    return linear(p / "fc2", h)
+    return linear(p / "fc2", h, to=to)
 
 
 @layer

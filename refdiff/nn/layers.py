@@ -1,21 +1,53 @@
 """Layers that read their weights under a path: thin adapters from `p` to the ops."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 from refdiff import ops
 from refdiff.op import Array
 from refdiff.ops.conv2d import Padding
 from refdiff.params import Params, layer
 
 
-@layer
-def conv2d(p: Params, x: Array, *, stride: int = 1, padding: Padding = 0) -> Array:
-    """x [N,C,H,W] -> [N,O,H',W']"""
-    return ops.conv2d(x, p["weight"], p.get("bias"), stride=stride, padding=padding)
+def residual(f: Callable[..., Array]) -> Callable[..., Array]:
+    """A layer that may be asked to add its result `to` something, which its last op then does.
+
+    Where a trace records the result, the sum is an op of its own.
+    """
+    recorded = layer(f)
+
+    @wraps(f)
+    def added(p: Params, *args: Any, to: Array | None = None, **options: Any) -> Array:
+        if to is None or p.trace is None:
+            return recorded(p, *args, to=to, **options)
+        return ops.plus(recorded(p, *args, **options), to)
+
+    return added
+
+
+@residual
+def conv2d(
+    p: Params, x: Array, *, stride: int = 1, padding: Padding = 0, to: Array | None = None
+) -> Array:
+    """x [N,C,H,W] -> [N,O,H',W'], added to [N,O,H',W'] or [N,O,1,1]"""
+    weights = p["weight"], p.get("bias")
+    if to is None:
+        return ops.conv2d(x, *weights, stride=stride, padding=padding)
+    return ops.conv2d_plus(x, *weights, to, stride=stride, padding=padding)
 
 
 @layer
-def linear(p: Params, x: Array) -> Array:
-    """x [*,I] -> [*,O]"""
-    return ops.linear(x, p["weight"], p.get("bias"))
+def conv2d_of_enlarged(p: Params, x: Array, *, size: tuple[int, int] | None = None) -> Array:
+    """Each pixel repeated, then a convolution: x [N,C,H,W] -> [N,O,2H,2W], or of `size`"""
+    return ops.conv2d_of_enlarged(x, p["weight"], p.get("bias"), size=size)
+
+
+@residual
+def linear(p: Params, x: Array, *, to: Array | None = None) -> Array:
+    """x [*,I] -> [*,O], added to [*,O]"""
+    weights = p["weight"], p.get("bias")
+    return ops.linear(x, *weights) if to is None else ops.linear_plus(x, *weights, to)
 
 
 @layer
@@ -40,6 +72,15 @@ def embedding(p: Params, ids: Array) -> Array:
 def silu(p: Params, x: Array) -> Array:
     """A layer without weights, which diffusers gives a name: x [*] -> [*]"""
     return ops.silu(x)
+
+
+@layer
+def geglu(p: Params, x: Array) -> Array:
+    """Two projections, one gated by GELU of the other: x [*,D] -> [*,4D]"""
+    proj = p / "proj"
+    if p.trace is None:
+        return ops.geglu_of_linear(x, proj["weight"], proj.get("bias"))
+    return ops.geglu(linear(proj, x))
 
 
 def silu_of_norm(act: Params, norm: Params, x: Array, *, groups: int, eps: float) -> Array:

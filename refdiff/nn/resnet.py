@@ -5,8 +5,14 @@ He et al. 2016 (arXiv 1603.05027) with group norm and SiLU; the time enters as i
 2021, arXiv 2105.05233, eq. 4).
 """
 
-from refdiff import ops
-from refdiff.nn.layers import conv2d, group_norm, linear, silu, silu_of_norm
+from refdiff.nn.layers import (
+    conv2d,
+    conv2d_of_enlarged,
+    group_norm,
+    linear,
+    silu,
+    silu_of_norm,
+)
 from refdiff.nn.shapes import Tree, conv, norm
 from refdiff.nn.shapes import linear as affine
 from refdiff.op import Array
@@ -24,19 +30,19 @@ def resnet_block(
     """
     act = p / "nonlinearity"
     h = silu_of_norm(act, p / "norm1", x, groups=groups, eps=eps)
-    h = conv2d(p / "conv1", h, padding=1)
+    time = None
     if temb is not None:
         time = linear(p / "time_emb_proj", silu(act, temb))[:, :, None, None]
-    if temb is not None and scale_shift:
+    if time is not None and scale_shift:
+        h = conv2d(p / "conv1", h, padding=1)
         h = group_norm(p / "norm2", h, groups=groups, eps=eps)
         scale, shift = time[:, : h.shape[1]], time[:, h.shape[1] :]
         h = silu(act, h * (1 + scale) + shift)
     else:
-        h = ops.add(h, time) if temb is not None else h
+        h = conv2d(p / "conv1", h, padding=1, to=time)
         h = silu_of_norm(act, p / "norm2", h, groups=groups, eps=eps)
-    h = conv2d(p / "conv2", h, padding=1)
     skip = conv2d(p / "conv_shortcut", x) if "conv_shortcut" in p else x
-    return ops.add(skip, h)
+    return conv2d(p / "conv2", h, padding=1, to=skip)
 
 
 def resnet_shapes(o: int, i: int, time: int | None = None, scale_shift: bool = False) -> Tree:
@@ -60,7 +66,7 @@ def downsample(p: Params, x: Array, *, padding: Padding) -> Array:
 @layer
 def upsample(p: Params, x: Array, *, size: tuple[int, int] | None = None) -> Array:
     """Each pixel repeated, then a convolution: x [N,C,H,W] -> [N,C,2H,2W], or to `size`."""
-    return conv2d(p / "conv", ops.upsample_nearest(x, size=size), padding=1)
+    return conv2d_of_enlarged(p / "conv", x, size=size)
 
 
 def sampler_shapes(c: int) -> Tree:

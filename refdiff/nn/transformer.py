@@ -6,10 +6,12 @@ Rombach et al. 2022 (arXiv 2112.10752, §3.3): pixels attend to each other, then
 from refdiff import ops
 from refdiff.nn.layers import (
     conv2d,
+    geglu,
     group_norm,
     layer_norm,
     linear,
     merge_heads,
+    residual,
     split_heads,
     to_picture,
     to_tokens,
@@ -20,13 +22,13 @@ from refdiff.op import Array
 from refdiff.params import Params, layer
 
 
-@layer
-def attention(p: Params, x: Array, context: Array, *, heads: int) -> Array:
+@residual
+def attention(p: Params, x: Array, context: Array, *, heads: int, to: Array | None = None) -> Array:
     """Queries from x, keys and values from context: x [N,L,D], context [N,S,E] -> [N,L,D]"""
     q = split_heads(linear(p / "to_q", x), heads)
     k = split_heads(linear(p / "to_k", context), heads)
     v = split_heads(linear(p / "to_v", context), heads)
-    return linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)))
+    return linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)), to=to)
 
 
 def attention_shapes(width: int, context: int, bias: bool = False) -> Tree:
@@ -39,25 +41,19 @@ def attention_shapes(width: int, context: int, bias: bool = False) -> Tree:
     }
 
 
-@layer
-def geglu(p: Params, x: Array) -> Array:
-    """Two projections, one gated by GELU of the other: x [N,L,D] -> [N,L,4D]"""
-    return ops.geglu(linear(p / "proj", x))
-
-
-@layer
-def feed_forward(p: Params, x: Array) -> Array:
+@residual
+def feed_forward(p: Params, x: Array, *, to: Array | None = None) -> Array:
     """Four times as wide in between: x [N,L,D] -> [N,L,D]"""
-    return linear(p / "net" / 2, geglu(p / "net" / 0, x))
+    return linear(p / "net" / 2, geglu(p / "net" / 0, x), to=to)
 
 
 @layer
 def transformer_block(p: Params, x: Array, context: Array, *, heads: int) -> Array:
     """Self-attention, cross-attention and feed-forward, each added: x [N,L,D] -> [N,L,D]"""
     h = layer_norm(p / "norm1", x)
-    x = ops.add(x, attention(p / "attn1", h, h, heads=heads))
-    x = ops.add(x, attention(p / "attn2", layer_norm(p / "norm2", x), context, heads=heads))
-    return ops.add(x, feed_forward(p / "ff", layer_norm(p / "norm3", x)))
+    x = attention(p / "attn1", h, h, heads=heads, to=x)
+    x = attention(p / "attn2", layer_norm(p / "norm2", x), context, heads=heads, to=x)
+    return feed_forward(p / "ff", layer_norm(p / "norm3", x), to=x)
 
 
 @layer
@@ -85,8 +81,8 @@ def transformer_2d(
     for i in range(depth):
         h = transformer_block(p / "transformer_blocks" / i, h, context, heads=heads)
     if linear_projection:
-        return ops.add(x, to_picture(linear(p / "proj_out", h), like=x))
-    return ops.add(x, conv2d(p / "proj_out", to_picture(h, like=x)))
+        return to_picture(linear(p / "proj_out", h, to=to_tokens(x)), like=x)
+    return conv2d(p / "proj_out", to_picture(h, like=x), to=x)
 
 
 def transformer_shapes(c: int, context: int, depth: int, linear_projection: bool) -> Tree:
@@ -115,8 +111,8 @@ def attention_block(p: Params, x: Array, *, heads: int, groups: int, eps: float)
     h = group_norm(p / "group_norm", h, groups=groups, eps=eps) if "group_norm" in p else h
     h = h.swapaxes(1, 2)
     q, k, v = (split_heads(linear(p / n, h), heads) for n in ("to_q", "to_k", "to_v"))
-    y = linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)))
-    return ops.add(x, to_picture(y, like=x))
+    y = linear(p / "to_out" / 0, merge_heads(ops.attention(q, k, v)), to=to_tokens(x))
+    return to_picture(y, like=x)
 
 
 def attention_block_shapes(c: int, normalised: bool = True) -> Tree:

@@ -144,9 +144,9 @@ def transformed(
     x: Array, place: Any, v: Array, w: Array, c: int, u: Array, m: Array, y: Any
 ) -> None:
     first, across, top, left = place
-    transforms.tiles_in(x, first, across, top, left, v)
+    transforms.tiles_in(x, 1, first, across, top, left, v)
     transforms.filters_in(w, c, np.empty((u.shape[2], 3, 3, u.shape[3]), np.float32), u)
-    transforms.tiles_out(m, y[1], first, across, y[0])
+    transforms.tiles_out(m, y[1], first, across, y[0], y[2])
 
 
 def off(made: Array, f: Array, squares: Array, added: Any = 0.0) -> float:
@@ -185,6 +185,9 @@ def test_transforms(n: int, tiles: int, seed: int) -> None:
         normal(rng, 6, 6, tiles + 1, n).astype(np.float32)[:, :, 1:],
         normal(rng, n).astype(np.float32),
     )
+    to = normal(rng, int(rng.choice([0, 1, h * width])), n).astype(np.float32)
+    shifts = np.zeros((h, width, n))
+    shifts += to.reshape(h, width, n) if len(to) > 1 else to.sum(0)
 
     for run in (transformed, transformed.py_func):  # type: ignore[attr-defined]
         v, u = (
@@ -192,7 +195,8 @@ def test_transforms(n: int, tiles: int, seed: int) -> None:
             np.full((6, 6, channels + 1, WIDTH), np.nan, np.float32),
         )
         y = np.full((h, width, 1, n + 1), np.nan, np.float32)
-        run(x, tuple(map(int, place)), v[..., :n], w, c, u[:, :, :channels], m, (y[..., :n], b))
+        out = y[..., :n], b, to
+        run(x, tuple(map(int, place)), v[..., :n], w, c, u[:, :, :channels], m, out)
         assert off(v[..., :n], bt, squares) <= 1 and np.isnan(v[..., n:]).all()
         assert off(u[:, :, :channels], g, taps) <= 1 and np.isnan(u[:, :, channels:]).all()
         for t, (i, j) in enumerate(corners):
@@ -200,8 +204,10 @@ def test_transforms(n: int, tiles: int, seed: int) -> None:
             rows, columns = some.shape[:2]
             at_edge = np.zeros((4, 4, 1, n))
             at_edge[:rows, :columns] = some
+            more = np.zeros((4, 4, 1, n))
+            more[:rows, :columns, 0] = shifts[i : i + 4, j : j + 4]
             truth = np.einsum("ia,abtn,jb->ijtn", at, m[:, :, t : t + 1], at) + b
             at_edge[rows:], at_edge[:, columns:] = truth[rows:], truth[:, columns:]
-            assert off(at_edge, at, m[:, :, t : t + 1], b) <= 1
+            assert off(at_edge, at, m[:, :, t : t + 1], b + more) <= 1
             some[...] = np.nan
         assert np.isnan(y).all()
