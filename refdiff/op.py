@@ -130,10 +130,9 @@ class Op(Generic[P]):
     def _compute(self, *args: P.args, **kwargs: P.kwargs) -> Array:
         chosen = current_engine()
         face = self._face(chosen, (*args, *kwargs.values()))
-        if face is self.definition:
-            with one_thread_of_blas():
-                y = face(*args, **kwargs)
-        else:
+        if face is not self.definition:
+            return face(*args, **kwargs)
+        with one_thread_of_blas():
             y = face(*args, **kwargs)
         return y if chosen.rounding is None else round_to(y, chosen.rounding)
 

@@ -16,7 +16,7 @@ from refdiff.kernels.exponential import exp32
 from refdiff.kernels.fma import fma
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.pixels import like
-from refdiff.kernels.scratch import aligned
+from refdiff.kernels.scratch import result
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
@@ -132,7 +132,7 @@ def geglu(x: Array) -> Array:
     """a gelu(g) for rows (a, g). x [*,2D] -> [*,D]"""
     D = x.shape[-1] // 2
     rows = np.ascontiguousarray(x).reshape(-1, 2 * D)
-    y = aligned((len(rows), D), x.dtype)
+    y = result((len(rows), D), x.dtype)
     size = max(TILE // D, 1)
     kernel = geglu32 if x.dtype == np.float32 else geglu64
     kernel(count(len(rows), size), rows, y, size)

@@ -10,7 +10,7 @@ from refdiff.kernels.jit import inlined
 from refdiff.kernels.lanes import LANES, LOWEST, copy, fill, largest
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.powers import OF_E, power, powers
-from refdiff.kernels.scratch import aligned, scratch
+from refdiff.kernels.scratch import result, scratch
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import each, parts
@@ -56,7 +56,7 @@ def in_float32(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     S, e = v.shape[1], v.shape[3]
     keys = scratch("keys", (N, h, count(S, WIDTH), d, WIDTH), np.float32)
     values = scratch("values", (N, h, count(e, WIDTH), S, WIDTH), np.float32)
-    y = aligned((N, L, h, e), np.float32)
+    y = result((N, L, h, e), np.float32)
     given = np.zeros((0, 0, 0), np.float32) if mask is None else distinct(mask)
     _lay_down(N * h, k, v, keys, values)
     _some_queries(N * h * count(L, QUERIES), q, keys, values, given, y, QUERIES)

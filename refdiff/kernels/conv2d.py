@@ -7,7 +7,7 @@ import numpy as np
 from refdiff.kernels import winograd
 from refdiff.kernels.pixels import by_channel, by_pixel
 from refdiff.kernels.product import linear
-from refdiff.kernels.scratch import aligned
+from refdiff.kernels.scratch import result
 from refdiff.kernels.taps import Window, by_columns, by_rows
 from refdiff.op import Array
 
@@ -59,7 +59,7 @@ def convolve(
             y = winograd.convolve(pixels, w, b, size, window.corner, more)
         case taken:
             assert to is None
-            y = aligned((len(x), size[0] * size[1], O), np.result_type(x, w))
+            y = result((len(x), size[0] * size[1], O), np.result_type(x, w))
             by = by_rows if taken == "rows times filters, tap by tap" else by_columns
             for start in range(0, O, O // groups):
                 outs = slice(start, start + O // groups)

@@ -7,7 +7,7 @@ from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import bias_or_zeros, fixed
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.product import PANELS, ROWS, TILES
-from refdiff.kernels.scratch import aligned, scratch
+from refdiff.kernels.scratch import result, scratch
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import thread_count
@@ -16,7 +16,7 @@ from refdiff.workers import thread_count
 def geglu_of_linear(x: Array, w: Array, b: Array | None) -> Array:
     """a gelu(g) for (a, g) = x wᵀ + b, in float32. x [*,I], w [2D,I], b [2D] -> [*,D]"""
     D, I, threads = len(w) // 2, w.shape[1], thread_count()  # noqa: E741
-    y = aligned((*x.shape[:-1], D), np.float32)
+    y = result((*x.shape[:-1], D), np.float32)
     rows, out = np.ascontiguousarray(x).reshape(-1, I), y.reshape(-1, D)
     panels = max(min(PANELS // (2 * I * WIDTH), count(D, WIDTH) // TILES), 1)
     room = scratch("panels of a tile", (threads, 2, panels, I, WIDTH), np.float32)

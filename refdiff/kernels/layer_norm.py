@@ -4,7 +4,7 @@ import numpy as np
 
 from refdiff.kernels.jit import fixed
 from refdiff.kernels.lanes import LANES, deviations, summed
-from refdiff.kernels.scratch import aligned
+from refdiff.kernels.scratch import result
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
@@ -36,7 +36,7 @@ def _normalise(
 def layer_norm(x: Array, gamma: Array, beta: Array, eps: float) -> Array:
     """x [*,D] -> [*,D]"""
     x = np.ascontiguousarray(x)
-    y, rows = aligned(x.shape, x.dtype), x.reshape(-1, x.shape[-1])
+    y, rows = result(x.shape, x.dtype), x.reshape(-1, x.shape[-1])
     size = max(TILE // x.shape[-1], 1)
     parameters = fixed(gamma), fixed(beta), float(eps)
     _normalise(count(len(rows), size), rows, *parameters, y.reshape(rows.shape), size)

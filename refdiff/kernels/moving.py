@@ -1,14 +1,12 @@
 """Copies and sums of whole pictures."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from refdiff.kernels.channels import add_to_rows, copy_rows
 from refdiff.kernels.jit import fixed
 from refdiff.kernels.lanes import copy
 from refdiff.kernels.pixels import by_channel, by_pixel, like, past_caches
-from refdiff.kernels.scratch import aligned
+from refdiff.kernels.scratch import result
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
@@ -50,30 +48,37 @@ def shifted(x: Array, by: Array) -> Array:
     """x [N,C,H,W], by [N,C,1,1] -> [N,C,H,W]"""
     N, C, H, W = x.shape
     pixels, size = by_pixel(x).reshape(N, H * W, C), max(TILE // C, 1)
-    y = aligned(pixels.shape, x.dtype)
+    y = result(pixels.shape, x.dtype)
     _shift(N * count(H * W, size), pixels, fixed(by.reshape(N, C)), y, size)
     return by_channel(y.reshape(N, H, W, C))
 
 
 @Tiled
-def _join(sources: tuple[Array, ...], y: Array, rows: int, past: bool, who: int, tile: int) -> None:
-    """Some rows of y <- theirs side by side. sources [R,*] each, y [R,D]"""
-    some, start = slice(tile * rows, (tile + 1) * rows), 0
-    for x in sources:
-        copy_rows(x[some], past, y[some, start : start + x.shape[1]])
-        start += x.shape[1]
+def _join(x: Array, y: Array, z: Array, rows: int, past: bool, who: int, tile: int) -> None:
+    """Some rows of z <- those of x and of y side by side. x [R,C], y [R,D], z [R,C+D]"""
+    some, C = slice(tile * rows, (tile + 1) * rows), x.shape[1]
+    copy_rows(x[some], past, z[some, :C])
+    copy_rows(y[some], past, z[some, C:])
 
 
-def concat(pictures: Sequence[Array]) -> Array:
-    """Pictures with their channels side by side: [N,C,*] each -> [N,D,*]"""
-    dtype, sources = np.result_type(*pictures), [by_pixel(x) for x in pictures]
-    channels = [x.shape[1] for x in pictures]
-    flat = [x.reshape(-1, C) for x, C in zip(sources, channels, strict=True)]
-    rows = tuple(fixed(x if x.dtype == dtype else x.astype(dtype)) for x in flat)
-    y = aligned((len(rows[0]), sum(channels)), dtype)
-    some = max(TILE // y.shape[1], 1)
-    _join(count(len(y), some), rows, y, some, past_caches(y))
-    return by_channel(y.reshape(*sources[0].shape[:-1], -1))
+def concat(x: Array, y: Array) -> Array:
+    """The channels of two pictures side by side. x [N,C,*], y [N,D,*] -> [N,C+D,*]"""
+    if x.dtype != y.dtype:
+        dtype = np.result_type(x, y)
+        x, y = x.astype(dtype), y.astype(dtype)
+    left, right = by_pixel(x), by_pixel(y)
+    C, D = left.shape[-1], right.shape[-1]
+    z = result((*left.shape[:-1], C + D), x.dtype)
+    rows, some = z.reshape(-1, C + D), max(TILE // (C + D), 1)
+    _join(
+        count(len(rows), some),
+        left.reshape(-1, C),
+        right.reshape(-1, D),
+        rows,
+        some,
+        past_caches(z),
+    )
+    return by_channel(z)
 
 
 @Tiled
@@ -88,6 +93,6 @@ def _enlarge(x: Array, y: Array, who: int, tile: int) -> None:
 def upsample_nearest(x: Array, size: tuple[int, int]) -> Array:
     """x [N,C,H,W] -> [N,C,h,w]"""
     pixels = by_pixel(x)
-    y = aligned((len(x), *size, x.shape[1]), x.dtype)
+    y = result((len(x), *size, x.shape[1]), x.dtype)
     _enlarge(len(x) * size[0], pixels, y)
     return by_channel(y)

@@ -3,15 +3,13 @@
 SiLU may follow in the same pass.
 """
 
-import math
-
 import numpy as np
 
 from refdiff.kernels.channels import normalise
 from refdiff.kernels.jit import fixed
 from refdiff.kernels.moments import join, measure
 from refdiff.kernels.pixels import by_channel, by_pixel, past_caches
-from refdiff.kernels.scratch import aligned, scratch
+from refdiff.kernels.scratch import result, scratch
 from refdiff.kernels.tiles import InTurn, Tiled, count
 from refdiff.op import Array
 from refdiff.workers import thread_count
@@ -92,7 +90,7 @@ def _all(
     eps: float,
     active: bool,
 ) -> Array:
-    (N, P, C), y, size = x.shape, aligned(x.shape, x.dtype), block(x.shape[2])
+    (N, P, C), y, size = x.shape, result(x.shape, x.dtype), block(x.shape[2])
     given = x, size, moments, *room_for_sums(C, x.dtype), fixed(gamma), fixed(beta), float(eps)
     work(N * count(P, size), *given, active, past_caches(y), y)
     return y
@@ -100,8 +98,7 @@ def _all(
 
 def flat(x: Array) -> Array:
     """The pixels side by side. x [N,C,*] -> [N,P,C]"""
-    N, C, *size = x.shape
-    return by_pixel(x).reshape(N, math.prod(size), C)
+    return by_pixel(x).reshape(len(x), -1, x.shape[1])
 
 
 def block(channels: int) -> int:

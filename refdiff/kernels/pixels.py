@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from refdiff.kernels.scratch import aligned
+from refdiff.kernels.scratch import NEAR, aligned, result
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
@@ -23,7 +23,7 @@ def by_pixel(x: Array) -> Array:
         return y
     if not x.flags.c_contiguous:
         return np.ascontiguousarray(y)
-    made = aligned(y.shape, y.dtype)
+    made = result(y.shape, y.dtype)
     source, target = x.reshape(*x.shape[:2], -1), made.reshape(len(x), -1, x.shape[1])
     size = max(TILE // x.shape[1], 1)
     _transpose(len(x) * count(source.shape[2], size), source, target, size)
@@ -37,6 +37,8 @@ def by_channel(y: Array) -> Array:
 
 def like(x: Array) -> Array:
     """An array of any content, laid down in memory as x is."""
+    if x.size < NEAR:
+        return np.empty_like(x)
     if x.flags.c_contiguous:
         return aligned(x.shape, x.dtype)
     if x.ndim > 2 and (y := x.transpose(_orders(x.ndim)[0])).flags.c_contiguous:

@@ -13,7 +13,7 @@ from refdiff.kernels.channels import add_to_rows
 from refdiff.kernels.jit import bias_or_zeros, fixed
 from refdiff.kernels.lanes import LANES, fill, total
 from refdiff.kernels.panels import WIDTH, lay
-from refdiff.kernels.scratch import aligned, scratch
+from refdiff.kernels.scratch import result, scratch
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 from refdiff.workers import each, parts, thread_count
@@ -44,7 +44,7 @@ def linear(x: Array, w: Array, b: Array | None, to: Array | None = None) -> Arra
     to [*,O]: what that is added to, in float32.
     """
     O, I = w.shape  # noqa: E741
-    y = aligned((*x.shape[:-1], O), np.result_type(x, w))
+    y = result((*x.shape[:-1], O), np.result_type(x, w))
     rows, out, taken = np.ascontiguousarray(x).reshape(-1, I), y.reshape(-1, O), way(x, w)
     if taken == "BLAS by tiles":
         by_blas(rows, w, b, out, x.shape[-2] if x.ndim > 2 else 1)

@@ -18,6 +18,7 @@ _own = threading.local()
 if not is_small():
     keep_what_is_freed(NORMAL)
 LINE = 64  # bytes
+NEAR = 1 << 18  # numbers that stay in caches
 NOTHING: tuple[Array, Array] = (np.empty(0, np.uint8),) * 2
 
 
@@ -34,6 +35,14 @@ def scratch(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     view = room[:size].view(dtype).reshape(shape)
     setattr(_own, name, (room, view))
     return view
+
+
+def result(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An array of any content for what an op gives; a large one begins with a line of caches.
+
+    To ask where a small one begins takes longer than its vectors lose.
+    """
+    return np.empty(shape, dtype) if math.prod(shape) < NEAR else aligned(shape, dtype)
 
 
 def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:

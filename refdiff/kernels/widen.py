@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from refdiff.kernels.jit import fixed
-from refdiff.kernels.scratch import aligned
+from refdiff.kernels.scratch import result
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
@@ -21,7 +21,7 @@ ALL_ONES = np.uint32(0x7F800000)
 def widen(x: Array, dtype: npt.DTypeLike) -> Array:
     """x [*] in float16 -> [*] in float32 or float64"""
     x = np.ascontiguousarray(x)
-    y = aligned(x.shape, dtype)
+    y = result(x.shape, dtype)
     source, target = fixed(x.reshape(-1).view(np.uint16)), y.reshape(-1)
     _widen(count(x.size, TILE), source, target, TILE)
     return y

@@ -13,7 +13,7 @@ from refdiff.kernels.lanes import fill
 from refdiff.kernels.panels import WIDTH
 from refdiff.kernels.points import SIDE, TAPS, TILE
 from refdiff.kernels.price import winograd_pays
-from refdiff.kernels.scratch import aligned, scratch
+from refdiff.kernels.scratch import result, scratch
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.kernels.transforms import filters_in, tiles_in, tiles_out
 from refdiff.op import Array, current_engine
@@ -66,7 +66,7 @@ def convolve(
     """
     N, _, _, C = x.shape
     O = len(w)  # noqa: E741
-    y = aligned((N, *size, 1, O), np.float32)
+    y = result((N, *size, 1, O), np.float32)
     w, bias = fixed(w.reshape(O, -1)), bias_or_zeros(b, O)
     more = fixed(np.empty((N, 0, O), np.float32) if to is None else to)
     across, threads = count(size[1], TILE), thread_count()

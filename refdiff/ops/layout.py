@@ -1,6 +1,7 @@
 """Operations that only move values: nearest-neighbour resizing and concatenation."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -55,6 +56,6 @@ def _(first: Array, *others: Array, axis: int = 1) -> Array:
     """
     from refdiff.kernels import moving
 
-    if axis != 1:
+    if axis != 1 or not others:
         return concat.definition(first, *others, axis=axis)
-    return moving.concat((first, *others))
+    return reduce(moving.concat, others, first)
