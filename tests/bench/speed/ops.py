@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 
 import refdiff
 from refdiff import ops
+from refdiff.kernels.scratch import aligned
 from tests.bench.speed.race import Times, race
 
 torch.set_grad_enabled(False)
@@ -26,8 +27,9 @@ def normal(*shape: int, scale: float = 1.0) -> np.ndarray:
 
 def picture(n: int, c: int, size: int) -> tuple[np.ndarray, torch.Tensor]:
     """As each side lays it down itself: pixel by pixel here, channel by channel there."""
-    x = normal(n, c, size, size)
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1), torch.tensor(x)
+    x, laid = normal(n, c, size, size), aligned((n, size, size, c), np.float32)
+    laid[...] = np.moveaxis(x, 1, -1)
+    return np.moveaxis(laid, -1, 1), torch.tensor(x)
 
 
 def convolutions() -> Iterator[Line]:
@@ -154,11 +156,60 @@ def others() -> Iterator[Line]:
         yield f"geglu width {4 * c}, {rows} rows, batch 2", lambda x=wide: ops.geglu(x), gated
 
 
+def pairs() -> Iterator[Line]:
+    """What networks here call as one, beside the two or three calls of PyTorch."""
+    for n, c, size in ((2, 320, 64), (2, 640, 32), (2, 1280, 16), (2, 1280, 8), (1, 512, 128)):
+        (x, tx), w, b = picture(n, c, size), normal(c, c, 3, 3, scale=(9 * c) ** -0.5), normal(c)
+        (to, tto), time = picture(n, c, size), normal(n, c, 1, 1)
+        t = [torch.tensor(a) for a in (w, b)]
+        for what, more, theirs in ("picture", to, tto), ("time", time, torch.tensor(time)):
+            yield (
+                f"conv2d 3x3 and a {what} added, {c} channels, {size}x{size}, batch {n}",
+                lambda x=x, w=w, b=b, to=more: ops.conv2d_plus(x, w, b, to, padding=1),
+                lambda x=tx, t=t, to=theirs: F.conv2d(x, *t, padding=1) + to,
+            )
+    for n, c, size in (
+        *((2, 1280, 8), (2, 1280, 16), (2, 640, 32)),
+        *((1, 512, 64), (1, 512, 128), (1, 256, 256)),
+    ):
+        (x, tx), w, b = picture(n, c, size), normal(c, c, 3, 3, scale=(9 * c) ** -0.5), normal(c)
+        t = [torch.tensor(a) for a in (w, b)]
+        yield (
+            f"conv2d 3x3 of what is enlarged, {c} channels, from {size}x{size}, batch {n}",
+            lambda x=x, w=w, b=b: ops.conv2d_of_enlarged(x, w, b),
+            lambda x=tx, t=t: F.conv2d(F.interpolate(x, scale_factor=2.0), *t, padding=1),
+        )
+    for rows, c in ((4096, 320), (1024, 640), (256, 1280), (64, 1280)):
+        x, to, b = normal(2, rows, c), normal(2, rows, c), normal(c)
+        w, wide, shifts = (
+            normal(c, c, scale=c**-0.5),
+            normal(8 * c, c, scale=c**-0.5),
+            normal(8 * c),
+        )
+        t = [torch.tensor(a) for a in (x, w, b, to, wide, shifts)]
+        yield (
+            f"linear {c}->{c} and tokens added, {rows} rows, batch 2",
+            lambda x=x, w=w, b=b, to=to: ops.linear_plus(x, w, b, to),
+            lambda t=t: F.linear(*t[:3]) + t[3],
+        )
+
+        def gated(x=t[0], w=t[4], b=t[5]):  # type: ignore[no-untyped-def]
+            value, gate = F.linear(x, w, b).chunk(2, -1)
+            return value * F.gelu(gate)
+
+        yield (
+            f"geglu of linear {c}->{8 * c}, {rows} rows, batch 2",
+            lambda x=x, w=wide, b=shifts: ops.geglu_of_linear(x, w, b),
+            gated,
+        )
+
+
 def lines() -> Iterator[Line]:
     yield from convolutions()
     yield from products()
     yield from attentions()
     yield from others()
+    yield from pairs()
 
 
 def measure(words: str, rounds: int = 7) -> Iterator[tuple[str, dict[str, Times]]]:
