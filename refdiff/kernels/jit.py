@@ -87,6 +87,8 @@ def fixed(x: Any) -> Any:
 
     Compiled code is another for such arrays: it is made once if weights always are, wherever from.
     """
+    if x.flags.c_contiguous and not x.flags.writeable:
+        return x
     view = np.ascontiguousarray(x).view()
     view.flags.writeable = False
     return view

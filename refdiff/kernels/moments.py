@@ -11,17 +11,18 @@ TOGETHER = 128  # pixels whose sums are in the picture's format
 
 
 @inlined
-def measure(pixels: Array, room: Array, totals: Array, moments: Array) -> None:
+def measure(pixels: Array, moments: Array) -> None:
     """Of a block how many pixels, each group's mean, and its sum of squares around that.
 
     Both from distances to a number near: of a channel to its first, of a group to its first
     channel's mean (Chan, Golub & LeVeque 1983, eq. 1.6).
-    pixels [P,C], room, totals [2,C] or wider -> moments [1+2G]
+    pixels [P,C] -> moments [1+2G]
     """
     (P, C), groups = pixels.shape, len(moments) // 2
     moments[0], means, spreads = P, moments[1 : 1 + groups], moments[1 + groups :]
-    width, first, few, fewer = C // groups, pixels[0], room[0, :C], room[1, :C]
-    sums, squares = totals[0, :C], totals[1, :C]
+    width, first = C // groups, pixels[0]
+    few, fewer = np.empty(C, pixels.dtype), np.empty(C, pixels.dtype)
+    sums, squares = np.empty(C, np.float64), np.empty(C, np.float64)
     fill(sums, 0.0)
     fill(squares, 0.0)
     for start in range(0, P, TOGETHER):

@@ -9,22 +9,18 @@ from refdiff.kernels.channels import normalise
 from refdiff.kernels.jit import fixed
 from refdiff.kernels.moments import join, measure
 from refdiff.kernels.pixels import by_channel, by_pixel, past_caches
-from refdiff.kernels.scratch import result, scratch
+from refdiff.kernels.scratch import result
 from refdiff.kernels.tiles import InTurn, Tiled, count
 from refdiff.op import Array
-from refdiff.workers import thread_count
 
 TILE = 1 << 19  # numbers of a block: they are still near when they are read again
-APART = 16  # numbers between what threads write
 
 
 @Tiled
-def _measure(
-    x: Array, size: int, moments: Array, room: Array, totals: Array, who: int, tile: int
-) -> None:
-    """A block of pixels. x [N,P,C], moments [N,B,1+2G], room and totals as below"""
+def _measure(x: Array, size: int, moments: Array, who: int, tile: int) -> None:
+    """A block of pixels. x [N,P,C], moments [N,B,1+2G]"""
     n, b = tile // moments.shape[1], tile % moments.shape[1]
-    measure(x[n, b * size : (b + 1) * size], room[who], totals[who], moments[n, b])
+    measure(x[n, b * size : (b + 1) * size], moments[n, b])
 
 
 @Tiled
@@ -32,8 +28,6 @@ def _normalise(
     x: Array,
     size: int,
     moments: Array,
-    room: Array,
-    totals: Array,
     gamma: Array,
     beta: Array,
     eps: float,
@@ -46,7 +40,7 @@ def _normalise(
     """A block of y, the last of a sample first: it was read last. x, y [N,P,C], gamma, beta [C]"""
     blocks = -(-x.shape[1] // size)
     n, b = tile // blocks, blocks - 1 - tile % blocks
-    terms = room[who, 2:, : x.shape[2]]
+    terms = np.empty((3, x.shape[2]), x.dtype)
     join(moments[n], gamma, beta, eps, terms)
     block, to = x[n, b * size : (b + 1) * size], y[n, b * size : (b + 1) * size]
     normalise(block, terms[0], terms[1], terms[2], active, past, to)
@@ -72,7 +66,7 @@ def moments_of_blocks(pixels: Array, groups: int) -> Array:
     """
     N, P, C = pixels.shape
     moments = np.empty((N, count(P, block(C)), 1 + 2 * groups))
-    _measure(N * moments.shape[1], pixels, block(C), moments, *room_for_sums(C, pixels.dtype))
+    _measure(N * moments.shape[1], pixels, block(C), moments)
     return moments
 
 
@@ -90,9 +84,9 @@ def _all(
     eps: float,
     active: bool,
 ) -> Array:
-    (N, P, C), y, size = x.shape, result(x.shape, x.dtype), block(x.shape[2])
-    given = x, size, moments, *room_for_sums(C, x.dtype), fixed(gamma), fixed(beta), float(eps)
-    work(N * count(P, size), *given, active, past_caches(y), y)
+    y, size = result(x.shape, x.dtype), block(x.shape[2])
+    weights = fixed(gamma), fixed(beta), float(eps)
+    work(len(x) * count(x.shape[1], size), x, size, moments, *weights, active, past_caches(y), y)
     return y
 
 
@@ -104,9 +98,3 @@ def flat(x: Array) -> Array:
 def block(channels: int) -> int:
     """Pixels of a block."""
     return max(TILE // channels, 1)
-
-
-def room_for_sums(C: int, dtype: np.dtype) -> tuple[Array, Array]:
-    """Of each thread its own: sums, and what else is found in their format. -> [threads,5,C..]"""
-    shape = thread_count(), 5, C + APART
-    return scratch("sums", shape, dtype), scratch("totals", shape, np.float64)
