@@ -1,5 +1,6 @@
 """Machine code on disk: kept, found again, and never in the way."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from refdiff.kernels import kept
+from refdiff.kernels import jit, kept
 from refdiff.warmup import compiling_beside
 from refdiff.workers import threads
 
@@ -124,3 +125,22 @@ def test_none_is_started_where_it_does_not_help(
         (tmp_path / "kernel.nbi").touch()
     with threads(1 if why == "one thread" else 2), compiling_beside():
         pass
+
+
+def test_garbage_is_collected_again_after_compiling() -> None:
+    """However many compile within each other, and where it was not collected before."""
+    with jit.uncollected():
+        with jit.uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(KeyError), jit.uncollected():
+        raise KeyError
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with jit.uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
