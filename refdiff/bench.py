@@ -13,7 +13,7 @@ import numpy as np
 from refdiff import ops
 from refdiff.atomic import atomic_write, check_writable
 from refdiff.errors import ConfigError
-from refdiff.ledger import PRODUCTS, Entry, Key, Ledger, ledger
+from refdiff.ledger import PRODUCTS, Entry, Key, Ledger, ledger, unwatched
 from refdiff.loading import load
 from refdiff.op import engine
 from refdiff.pipeline import Pipeline
@@ -58,6 +58,7 @@ def bench(args: Namespace) -> Iterator[str]:
         for name, found in taken.items():
             yield ""
             yield from told(name, found, peaks, args.top)
+        yield from unwatched(found)
     if args.plot:
         with atomic_write(args.plot) as file:
             plot([panel(*part, peaks) for part in taken.items()]).save(file, "png")

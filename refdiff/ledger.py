@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from refdiff.op import Array, Op, around
+from refdiff.ops.fused import UNWATCHED
 from refdiff.tables import table
 
 PRODUCTS = ("conv2d", "linear", "attention")
@@ -85,3 +86,10 @@ def explained(found: Ledger) -> Iterator[str]:
     lines = [(*key, str(entry.calls)) for key, entry in sorted(found.items())]
     if lines:
         yield from table([("op", "arrays", "how", "calls"), *lines], left={0, 1, 2})
+        yield from unwatched(found)
+
+
+def unwatched(found: Ledger) -> Iterator[str]:
+    """What the engine does otherwise while no ledger is kept."""
+    if any(how != "definition" for _, _, how in found):
+        yield UNWATCHED

@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "latents": {"op", "atomic", "safetensors"},
     "plots": set(),
     "tables": set(),
-    "ledger": {"op", "tables"},
+    "ledger": {"op", "ops", "tables"},
     "draws": {"op", "noise", "diffusion"},
     "pipeline": {"op", "draws", "trace", "components", "diffusion", "noise", "text", "pictures"}
     | {"checks"},

@@ -206,7 +206,8 @@ def test_generate_explains_itself(
     told = capsys.readouterr().err
     assert "Winograd F(4x4,3x3)" in told
     assert "running maxima" in told
+    assert "unwatched, the fast engine makes one pass" in told
     assert main([*argv[:-1], "--engine", "reference", "--explain-engine"]) == 0
     told = capsys.readouterr().err
     assert "definition" in told
-    assert "Winograd" not in told
+    assert "Winograd" not in told and "unwatched" not in told

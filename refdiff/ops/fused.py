@@ -17,6 +17,12 @@ from refdiff.ops.group_norm import check, group_norm
 from refdiff.ops.layout import checked, upsample_nearest
 from refdiff.ops.linear import linear
 
+UNWATCHED = (
+    "ops are computed one by one to be looked at; unwatched, the fast engine makes one pass, with "
+    "the same bits, of a norm and its SiLU, a convolution or linear layer and what it is added to, "
+    "a linear layer and GEGLU of it, enlarging and the convolution after it"
+)
+
 
 def together(*arrays: Array | None) -> bool:
     """Whether ops on such arrays may be computed in one pass."""
