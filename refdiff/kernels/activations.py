@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refdiff.kernels.exponential import exp32
+from refdiff.kernels.exponential import exp32, sigma32
 from refdiff.kernels.fma import fma
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.pixels import like
@@ -41,13 +41,6 @@ def phi32(x: np.float32) -> np.float32:
     p = fma(fma(fma(fma(fma(p, t, P[4]), t, P[3]), t, P[2]), t, P[1]), t, P[0])
     tail = p * t * exp32(-HALF * x * x)
     return ONE - tail if x > 0 else tail
-
-
-@inlined
-def sigma32(x: np.float32) -> np.float32:
-    """The logistic function."""
-    e = exp32(-abs(x))
-    return (ONE if x > 0 else e) / (ONE + e)
 
 
 def numbers(f: Callable[[Any], Any]) -> Tiled:

@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from refdiff.kernels.exponential import silu_emitted
+from refdiff.kernels.exponential import sigma_emitted
 from refdiff.kernels.fma import multiply_add
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.panels import INT
@@ -84,7 +84,8 @@ def _scale(builder: Any, x: Any, mean: Any, factor: Any, shift: Any) -> Any:
 
 
 def _activate(builder: Any, x: Any, mean: Any, factor: Any, shift: Any) -> Any:
-    return silu_emitted(builder, _scale(builder, x, mean, factor, shift))
+    y = _scale(builder, x, mean, factor, shift)
+    return builder.fmul(y, sigma_emitted(builder, y))
 
 
 def _plus(builder: Any, x: Any, shift: Any) -> Any:

@@ -8,14 +8,17 @@ points, is off by at most 1.5 units of roundoff. Adding 1.5 x 2^23 rounds to a w
 leaves it in the last bits, from where it is added to the exponent.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from numba.extending import intrinsic
 
-from refdiff.kernels.fma import fma, multiply_add
-from refdiff.kernels.jit import inlined, jit
+from refdiff.kernels.fma import multiply_add
+from refdiff.kernels.jit import jit
 from refdiff.kernels.panels import PLACE
+from refdiff.kernels.parts import compiled_as
 from refdiff.kernels.vectors import constant
 from refdiff.op import Array
 
@@ -26,20 +29,18 @@ Q = tuple(map(np.float32, (0.5, 0.16666577, 0.04166646, 0.00836318, 0.00139336))
 LEAST = np.float32(-87.33654)  # exp of less is no normal number, and becomes 0
 
 
-@inlined
-def exp32(x: np.float32) -> np.float32:
+def exp32(x: Any) -> Any:
     """exp(x) for x <= 0."""
-    shifted = np.float32(fma(x, PER_LN2, ROUND))
-    k = shifted - ROUND
-    r = fma(k, -LN2[1], fma(k, -LN2[0], x))
-    q = fma(fma(fma(fma(Q[4], r, Q[3]), r, Q[2]), r, Q[1]), r, Q[0])
-    y = np.float32(fma(q * r, r, r) + np.float32(1))
-    bits = np.int32(y.view(np.int32) + np.int32(shifted.view(np.int32) << np.int32(23)))
-    return np.float32(0) if x < LEAST else bits.view(np.float32)
+    return np.exp(x)
+
+
+def sigma32(x: Any) -> Any:
+    """The logistic function."""
+    return 1 / (1 + np.exp(-x))
 
 
 def exp_emitted(builder: Any, x: Any) -> Any:
-    """The same instructions, for a number or a vector of them."""
+    """The instructions of `exp32`, for a number or a vector of them."""
     shifted = multiply_add(builder, x, constant(x.type, PER_LN2), constant(x.type, ROUND))
     k, r = builder.fsub(shifted, constant(x.type, ROUND)), x
     for part in LN2:
@@ -60,12 +61,31 @@ def times_power(builder: Any, y: Any, shifted: Any) -> Any:
     return builder.bitcast(builder.add(builder.bitcast(y, bits), exponent), kind)
 
 
-def silu_emitted(builder: Any, x: Any) -> Any:
-    """x sigma(x), as kernels/activations.py has it."""
+def sigma_emitted(builder: Any, x: Any) -> Any:
+    """Those of `sigma32`: of exp(-|x|), which is nowhere too large."""
     one, positive = constant(x.type, 1), builder.fcmp_ordered(">", x, constant(x.type, 0))
     e = exp_emitted(builder, builder.select(positive, builder.fneg(x), x))
-    sigma = builder.fdiv(builder.select(positive, one, e), builder.fadd(one, e))
-    return builder.fmul(x, sigma)
+    return builder.fdiv(builder.select(positive, one, e), builder.fadd(one, e))
+
+
+def _called(f: Callable[[Any], Any], emit: Callable[[Any, Any], Any]) -> None:
+    """What compiled code calls f is what emit gives; a loop of it is spread over vector units."""
+
+    def number(typing: Any, x: Any) -> Any:
+        return x(x), lambda context, builder, signature, args: emit(builder, args[0])
+
+    one: Any = intrinsic(number)
+
+    @compiled_as(f)
+    def _compiled(x: Any) -> Callable[[Any], Any]:
+        def by_instructions(x: Any) -> Any:
+            return one(x)
+
+        return by_instructions
+
+
+_called(exp32, exp_emitted)
+_called(sigma32, sigma_emitted)
 
 
 def exp_from(x: Array, top: Array) -> None:
