@@ -18,7 +18,7 @@ _own = threading.local()
 if not is_small():
     keep_what_is_freed(NORMAL)
 LINE = 64  # bytes
-NEAR = 1 << 18  # numbers that stay in caches
+NEAR = 1 << 16  # numbers, below which vectors across lines do not matter
 NOTHING: tuple[Array, Array] = (np.empty(0, np.uint8),) * 2
 
 
@@ -40,7 +40,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
 def result(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An array of any content for what an op gives; a large one begins with a line of caches.
 
-    To ask where a small one begins takes longer than its vectors lose.
+    To ask where a small one begins takes longer than its vectors lose, which may cross lines.
     """
     return np.empty(shape, dtype) if math.prod(shape) < NEAR else aligned(shape, dtype)
 
