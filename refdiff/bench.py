@@ -13,9 +13,10 @@ import numpy as np
 from refdiff import ops
 from refdiff.atomic import atomic_write, check_writable
 from refdiff.errors import ConfigError
-from refdiff.ledger import PRODUCTS, Entry, Key, Ledger, ledger, unwatched
+from refdiff.ledger import PRODUCTS, Entry, Key, Ledger, ledger
 from refdiff.loading import load
 from refdiff.op import engine
+from refdiff.ops.fused import UNWATCHED
 from refdiff.pipeline import Pipeline
 from refdiff.plots import Line, Panel, plot
 from refdiff.tables import table
@@ -58,7 +59,8 @@ def bench(args: Namespace) -> Iterator[str]:
         for name, found in taken.items():
             yield ""
             yield from told(name, found, peaks, args.top)
-        yield from unwatched(found)
+        if args.engine == "fast":
+            yield UNWATCHED
     if args.plot:
         with atomic_write(args.plot) as file:
             plot([panel(*part, peaks) for part in taken.items()]).save(file, "png")

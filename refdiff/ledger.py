@@ -86,10 +86,5 @@ def explained(found: Ledger) -> Iterator[str]:
     lines = [(*key, str(entry.calls)) for key, entry in sorted(found.items())]
     if lines:
         yield from table([("op", "arrays", "how", "calls"), *lines], left={0, 1, 2})
-        yield from unwatched(found)
-
-
-def unwatched(found: Ledger) -> Iterator[str]:
-    """What the engine does otherwise while no ledger is kept."""
     if any(how != "definition" for _, _, how in found):
         yield UNWATCHED

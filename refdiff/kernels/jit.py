@@ -86,10 +86,7 @@ def alone(f: Callable[..., Any], compile: Callable[..., Any]) -> Callable[..., A
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Leave garbage alone meanwhile: a compiler makes much that is not, and looks through it again.
-
-    That takes an eighth of its time.
-    """
+    """Leave garbage alone meanwhile: a compiler makes much that is none, to be looked through."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -104,7 +101,7 @@ def fixed(x: Any) -> Any:
 
     Compiled code is another for such arrays: it is made once if weights always are, wherever from.
     """
-    if x.flags.c_contiguous and not x.flags.writeable:
+    if type(x) is np.ndarray and x.flags.c_contiguous and not x.flags.writeable:
         return x
     view = np.ascontiguousarray(x).view()
     view.flags.writeable = False

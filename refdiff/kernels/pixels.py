@@ -38,7 +38,7 @@ def by_channel(y: Array) -> Array:
 def like(x: Array) -> Array:
     """An array of any content, laid down in memory as x is."""
     if x.size < NEAR:
-        return np.empty_like(x)
+        return np.empty_like(x, subok=False)
     if x.flags.c_contiguous:
         return aligned(x.shape, x.dtype)
     if x.ndim > 2 and (y := x.transpose(_orders(x.ndim)[0])).flags.c_contiguous:

@@ -40,7 +40,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
 def result(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An array of any content for what an op gives; a large one begins with a line of caches.
 
-    To ask where a small one begins takes longer than its vectors lose, which may cross lines.
+    Of a small one it is not asked, which takes time itself.
     """
     return np.empty(shape, dtype) if math.prod(shape) < NEAR else aligned(shape, dtype)
 

@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Concatenate, ParamSpec, cast
 
 from refdiff import ops
 from refdiff.op import Array
 from refdiff.ops.conv2d import Padding
 from refdiff.params import Params, layer
 
+P = ParamSpec("P")
 
-def residual(f: Callable[..., Array]) -> Callable[..., Array]:
+
+def residual(
+    f: Callable[Concatenate[Params, P], Array],
+) -> Callable[Concatenate[Params, P], Array]:
     """A layer that may be asked to add its result `to` something, which its last op then does.
 
     Where a trace records the result, the sum is an op of its own.
@@ -18,12 +22,14 @@ def residual(f: Callable[..., Array]) -> Callable[..., Array]:
     recorded = layer(f)
 
     @wraps(f)
-    def added(p: Params, *args: Any, to: Array | None = None, **options: Any) -> Array:
+    def added(p: Params, *args: P.args, **options: P.kwargs) -> Array:
+        to = cast(Array | None, options.get("to"))
         if to is None or p.trace is None:
-            return recorded(p, *args, to=to, **options)
+            return recorded(p, *args, **options)
+        options["to"] = None
         return ops.plus(recorded(p, *args, **options), to)
 
-    return added
+    return cast(Callable[Concatenate[Params, P], Array], added)
 
 
 @residual

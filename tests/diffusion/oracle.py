@@ -28,7 +28,7 @@ def scheduler_class(class_name):
 
 
 def made(config):
-    """diffusers' scheduler, a copy: to make one, some plan a thousand steps of half a second."""
+    """diffusers' scheduler, a copy: to make one, some plan a thousand steps for half a second."""
     return copy.deepcopy(_made(json.dumps(config)))
 
 
