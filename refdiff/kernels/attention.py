@@ -8,7 +8,7 @@ from refdiff.kernels.block import accumulate
 from refdiff.kernels.exponential import exp_from
 from refdiff.kernels.jit import inlined
 from refdiff.kernels.lanes import LANES, LOWEST, copy, fill, largest
-from refdiff.kernels.panels import WIDTH, lay
+from refdiff.kernels.panels import VECTORS, WIDTH, fitting, lay
 from refdiff.kernels.powers import OF_E, power, powers
 from refdiff.kernels.scratch import result, scratch
 from refdiff.kernels.tiles import Tiled, count
@@ -17,7 +17,7 @@ from refdiff.workers import each, parts
 
 Way = Literal["some keys at a time, running maxima", "BLAS, some queries at a time"]
 BLOCK = 1 << 18  # logits at a time, by BLAS
-HALF = WIDTH // 2  # columns that values are rounded up to
+VECTOR = WIDTH // VECTORS  # columns that values are rounded up to
 QUERIES, KEYS = 96, 512  # of a block in float32: its logits, keys and values stay in the cache
 
 
@@ -54,8 +54,9 @@ def in_float32(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
     """q [N,L,h,d], k [N,S,h,d], v [N,S,h,e], mask broadcast to [*,L,S] -> [N,L,h,e]"""
     N, L, h, d = q.shape
     S, e = v.shape[1], v.shape[3]
-    keys = scratch("keys", (N, h, count(S, WIDTH), d, WIDTH), np.float32)
-    values = scratch("values", (N, h, count(e, WIDTH), S, WIDTH), np.float32)
+    over, along = fitting(S), fitting(e)
+    keys = scratch("keys", (N, h, count(S, over), d, over), np.float32)
+    values = scratch("values", (N, h, count(e, along), S, along), np.float32)
     y = result((N, L, h, e), np.float32)
     given = np.zeros((0, 0, 0), np.float32) if mask is None else distinct(mask)
     _lay_down(N * h, k, v, keys, values)
@@ -90,15 +91,16 @@ def by_blas(q: Array, k: Array, v: Array, mask: Array | None, y: Array) -> None:
 def _lay_down(k: Array, v: Array, keys: Array, values: Array, who: int, tile: int) -> None:
     """Keys and values of a head as blocks of a product are read.
 
-    k [N,S,h,d], v [N,S,h,e], keys [N,h,P,d,W], values [N,h,R,S,W]
+    k [N,S,h,d], v [N,S,h,e], keys [N,h,P,d,W], values [N,h,R,S,V]
     """
     n, h = tile // k.shape[2], tile % k.shape[2]
+    over, along = keys.shape[4], values.shape[4]
     for panel in range(keys.shape[2]):
-        lay(k[n, panel * WIDTH : (panel + 1) * WIDTH, h], keys[n, h, panel])
+        lay(k[n, panel * over : (panel + 1) * over, h], keys[n, h, panel])
     for s in range(v.shape[1]):
         row = v[n, s, h]
         for panel in range(values.shape[2]):
-            some, target = row[panel * WIDTH : (panel + 1) * WIDTH], values[n, h, panel, s]
+            some, target = row[panel * along : (panel + 1) * along], values[n, h, panel, s]
             copy(some, target[: len(some)])
             fill(target[len(some) :], np.float32(0))
 
@@ -116,14 +118,14 @@ def _some_queries(
 ) -> None:
     """So many queries of a head.
 
-    q [N,L,h,d], keys [N,h,P,d,W], values [N,h,R,S,W], mask [M,L,S] or empty, y [N,L,h,e]
+    q [N,L,h,d], keys [N,h,P,d,W], values [N,h,R,S,V], mask [M,L,S] or empty, y [N,L,h,e]
     """
     blocks = -(-q.shape[1] // size)
     head, start = tile // blocks, tile % blocks * size
     n, h = head // q.shape[2], head % q.shape[2]
     T = min(size, q.shape[1] - start)
     scaled = np.empty((T, q.shape[3]), np.float32)
-    sums = np.empty((T, -(-y.shape[3] // HALF) * HALF), np.float32)
+    sums = np.empty((T, -(-y.shape[3] // VECTOR) * VECTOR), np.float32)
     scale = np.float32(OF_E / np.sqrt(np.float64(q.shape[3])))
     for t in range(T):
         fill(sums[t], np.float32(0))
@@ -142,9 +144,9 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
     """Some keys at a time, all sums scaled anew where a larger logit appears: the weights' total.
 
     Milakov & Gimelshein 2018 (arXiv 1805.02867, algorithm 3); Dao et al. 2022 (arXiv 2205.14135).
-    q [T,d], keys [P,d,W], values [R,S,W], mask [T,S] or empty, sums [T,e] or more -> [T]
+    q [T,d], keys [P,d,W], values [R,S,V], mask [T,S] or empty, sums [T,e] or more -> [T]
     """
-    T, S = len(q), values.shape[1]
+    T, S, width = len(q), values.shape[1], keys.shape[2]
     logits = np.empty((T, -(-min(KEYS, S) // LANES) * LANES), np.float32)
     tops, totals = np.empty(T, np.float32), np.empty(T, np.float32)
     zeros = np.empty(logits.shape[1], np.float32)
@@ -153,8 +155,8 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
     fill(zeros, np.float32(0))
     for first in range(0, S, KEYS):
         n = min(KEYS, S - first)
-        panels = keys[first // WIDTH : -(-(first + n) // WIDTH)]
-        accumulate(q, panels, logits[:, : len(panels) * WIDTH], zeros)
+        panels = keys[first // width : -(-(first + n) // width)]
+        accumulate(q, panels, logits[:, : len(panels) * width], zeros)
         lanes_of_them = -(-n // LANES) * LANES
         for t in range(T):
             row = logits[t, :lanes_of_them]

@@ -117,7 +117,7 @@ def filters_to_panel(
     w: Any, step: int, filters: int, room: Any, channels: int, u: Any, deep: int, wide: int, on: int
 ) -> None:
     """What `filters_in` does, with w from its first channel on."""
-    panelled(w, step, filters, channels * TAPS * TAPS, room)
+    panelled(w, step, filters, channels * TAPS * TAPS, room, WIDTH)
     for c in range(channels):
         taps = at(room, c * TAPS * TAPS * WIDTH)
         square_of_filters(WIDTH, taps, TAPS * WIDTH, WIDTH, at(u, c * on), deep, wide, taps)

@@ -11,7 +11,7 @@ from refdiff.kernels import channels
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import jit
 from refdiff.kernels.lanes import LANES, deviations
-from refdiff.kernels.panels import WIDTH, lay
+from refdiff.kernels.panels import VECTORS, WIDTH, lay
 from refdiff.kernels.scratch import aligned
 from refdiff.op import Array
 
@@ -23,8 +23,9 @@ either = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @jit
 def product(a: Array, w: Array, panels: Array, start: Array, c: Array, onward: bool) -> None:
     """c <- start + a wᵀ, or c += a wᵀ. a [T,K], w [O,K], panels [P,K,W], start [O]"""
+    width = panels.shape[2]
     for panel in range(len(panels)):
-        lay(w[panel * WIDTH : (panel + 1) * WIDTH], panels[panel])
+        lay(w[panel * width : (panel + 1) * width], panels[panel])
     if onward:
         accumulate(a, panels, c, None)
     else:
@@ -35,11 +36,14 @@ def product(a: Array, w: Array, panels: Array, start: Array, c: Array, onward: b
     rows=st.integers(1, 30),
     inner=st.integers(0, 40) | st.integers(380, 390),
     columns=st.integers(1, 5 * WIDTH),
+    width=st.integers(1, VECTORS).map(lambda vectors: vectors * WIDTH // VECTORS),
     left=st.integers(0, 20),
     onward=st.booleans(),
     seed=SEEDS,
 )
-def test_products(rows: int, inner: int, columns: int, left: int, onward: bool, seed: int) -> None:
+def test_products(
+    rows: int, inner: int, columns: int, width: int, left: int, onward: bool, seed: int
+) -> None:
     """Within γ(K + 1) of the true sums (Higham 2002, §3.1), and nothing beside them is touched."""
     rng = np.random.default_rng(seed)
 
@@ -50,7 +54,7 @@ def test_products(rows: int, inner: int, columns: int, left: int, onward: bool, 
     wide = some(rows, left + columns + 5)
     before, c = wide.copy(), wide[:, left : left + columns]
     began = (c if onward else np.broadcast_to(start, c.shape)).astype(np.float64)
-    panels = np.full((-(-columns // WIDTH), inner, WIDTH), np.nan, np.float32)
+    panels = np.full((-(-columns // width), inner, width), np.nan, np.float32)
     product(a, w, panels, start, c, onward)
     truth = began + a.astype(np.float64) @ w.T
     reach = abs(began) + abs(a).astype(np.float64) @ abs(w).T
