@@ -1,6 +1,7 @@
 """One way to compile: never with fast-math, the interpreter's lock released, kept on disk."""
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -12,6 +13,7 @@ from llvmlite import binding
 from numba import types
 from numba.core import config as numba_config
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 
 from refdiff.interrupts import held
 from refdiff.kernels.kept import Kept, folder, locked
@@ -24,6 +26,13 @@ _features = binding.get_host_cpu_features()
 if config.CPU_NAME is config.CPU_FEATURES is None and _features.get("avx512f"):
     # LLVM makes vectors half as long as they could be, for processors that ran slower with them
     config.CPU_FEATURES = f"{_features.flatten()},-prefer-256-bit"
+compiling: Any = global_compiler_lock
+if hasattr(os, "register_at_fork"):  # what another thread has locked stays so in a new process
+    os.register_at_fork(
+        before=compiling.acquire,
+        after_in_parent=compiling.release,
+        after_in_child=compiling.release,
+    )
 _made: list[Any] = []
 _natives: list[Any] = []
 
@@ -78,7 +87,7 @@ def alone(f: Callable[..., Any], compile: Callable[..., Any]) -> Callable[..., A
 
     @wraps(compile)
     def compiled(*args: Any, **options: Any) -> Any:
-        with locked(f"{f.__module__}.{f.__qualname__}"), held(), uncollected():
+        with locked(f"{f.__module__}.{f.__qualname__}"), held(), compiling, uncollected():
             return compile(*args, **options)
 
     return compiled

@@ -144,3 +144,49 @@ def test_garbage_is_collected_again_after_compiling() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+WHILE_COMPILING = """
+import os, signal, threading
+import numpy as np
+from refdiff.kernels import jit
+
+begun = threading.Event()
+
+@jit.jit
+def other(x):
+    return x.sum() + 1
+
+@jit.jit
+def slow(x):
+    return np.sort(x)[::-1] @ x
+
+def tell(compile):
+    def told(*args):
+        with jit.compiling:
+            begun.set()
+            return compile(*args)
+    return told
+
+slow.compile = tell(slow.compile)
+thread = threading.Thread(target=slow, args=(np.ones(3),))
+thread.start()
+begun.wait()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit(int(other(np.ones(3)) != 4))
+thread.join()
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_waits_until_nothing_is_compiled(tmp_path: Path) -> None:
+    """Else the compiler's locks would stay taken in the child, by a thread that is not there."""
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WHILE_COMPILING],
+        check=True,
+        timeout=120,
+        env={**os.environ, "REFDIFF_CACHE_DIR": str(tmp_path)},
+    )
