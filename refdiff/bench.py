@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from refdiff import ops
+from refdiff import kernels, ops
 from refdiff.atomic import atomic_write, check_writable
 from refdiff.errors import ConfigError
 from refdiff.ledger import PRODUCTS, Entry, Key, Ledger, ledger
@@ -35,8 +35,6 @@ def bench(args: Namespace) -> Iterator[str]:
         return
     if args.top < 1:
         raise ConfigError(f"--top is {args.top}, expected the number of lines to show, 1 or more")
-    from refdiff.kernels import price
-
     if args.plot:
         check_writable(args.plot)
     pipe = load(args.model)
@@ -55,7 +53,7 @@ def bench(args: Namespace) -> Iterator[str]:
             f"this machine's peaks with this engine: {peaks['products'] / 1e9:.0f} GFLOP/s in "
             f"products of {SIDE}x{SIDE}, {peaks['bytes'] / 1e9:.1f} GB/s in sums of long arrays"
         )
-        yield price.told()
+        yield kernels.price.told()
         for name, found in taken.items():
             yield ""
             yield from told(name, found, peaks, args.top)
@@ -71,20 +69,18 @@ def calibrated() -> str:
 
     Raises ConfigError where nothing can be kept.
     """
-    from refdiff.kernels import price, winograd
-
     print("measuring the machine ...", file=sys.stderr)
     x = np.zeros((1, 64, 64, 256), np.float32)
     with engine("fast"):
-        numbers = winograd.transformed(x, (64, 64), (1, 1)).size
-        rate = numbers / best(lambda: winograd.transformed(x, (64, 64), (1, 1)))
-        place = price.keep(measured_peaks()["products"] / rate)
+        numbers = kernels.winograd.transformed(x, (64, 64), (1, 1)).size
+        rate = numbers / best(lambda: kernels.winograd.transformed(x, (64, 64), (1, 1)))
+        place = kernels.price.keep(measured_peaks()["products"] / rate)
     if place is None:
         raise ConfigError(
             "what was measured cannot be kept: neither REFDIFF_CACHE_DIR nor ~/.cache/refdiff can "
             "be written; set REFDIFF_CACHE_DIR to a folder that can"
         )
-    return f"{price.told()}; kept in {place}"
+    return f"{kernels.price.told()}; kept in {place}"
 
 
 def step(pipe: Pipeline, size: tuple[int, int] | None) -> Callable[[], object]:

@@ -10,7 +10,7 @@
 `engine` chooses the face that a call takes; model code never mentions it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -122,28 +122,32 @@ class Op(Generic[P]):
         self.ways: Callable[..., str] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array:
+        wrappers = _wrappers.get()
+        if not wrappers:
+            return self._face(args, kwargs)(*args, **kwargs)
         call: Callable[..., Array] = self._compute
-        for wrapper in _wrappers.get():
+        for wrapper in wrappers:
             call = partial(wrapper, self, call)
         return call(*args, **kwargs)
 
     def _compute(self, *args: P.args, **kwargs: P.kwargs) -> Array:
-        chosen = current_engine()
-        face = self._face(chosen, (*args, *kwargs.values()))
-        if face is not self.definition:
-            return face(*args, **kwargs)
-        with one_thread_of_blas():
-            y = face(*args, **kwargs)
-        return y if chosen.rounding is None else round_to(y, chosen.rounding)
+        return self._face(args, kwargs)(*args, **kwargs)
 
-    def _face(self, chosen: Engine, args: tuple[Any, ...]) -> Callable[P, Array]:
+    def _face(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[P, Array]:
         """The kernel where the fast engine has one and all arguments have dtypes that it knows."""
-        if chosen.name != "fast" or self.fast is None:
-            return self.definition
+        chosen, fast = _chosen.get(), self.fast
+        if fast is None or chosen is None or chosen.name != "fast":
+            return self._defined
         for a in args:
             if isinstance(a, np.ndarray) and a.dtype not in _KERNEL_DTYPES:
-                return self.definition
-        return self.fast
+                return self._defined
+        return self._face(tuple(kwargs.values()), {}) if kwargs else fast
+
+    def _defined(self, *args: P.args, **kwargs: P.kwargs) -> Array:
+        with one_thread_of_blas():
+            y = self.definition(*args, **kwargs)
+        rounding = current_engine().rounding
+        return y if rounding is None else round_to(y, rounding)
 
     def vjp(self, rule: F) -> F:
         """Bind the pullback: (y, *inputs) -> (g -> gradients of the inputs)."""
@@ -162,7 +166,7 @@ class Op(Generic[P]):
 
     def explain(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """How the current engine would compute this, in words."""
-        if self._face(current_engine(), (*args, *kwargs.values())) is self.definition:
+        if self._face(args, kwargs) == self._defined:
             return "definition"
         return self.ways(*args, **kwargs) if self.ways else "kernel"
 

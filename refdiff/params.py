@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 
+from refdiff import kernels
 from refdiff.memory import is_small
 from refdiff.op import Array
 from refdiff.trace import Passenger
@@ -64,9 +65,7 @@ class Weights:
 def widened(x: Array, dtype: np.dtype[Any]) -> Array:
     """x in `dtype`: itself where that is its own, and large tensors of float16 by a kernel."""
     if x.dtype == np.float16 and dtype.name in ("float32", "float64") and x.size >= LARGE:
-        from refdiff.kernels.widen import widen
-
-        return widen(x, dtype)
+        return kernels.widen.widen(x, dtype)
     return x.astype(dtype, copy=False)
 
 

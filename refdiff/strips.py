@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from refdiff import kernels
 from refdiff.op import Array, Op
 from refdiff.ops.conv2d import sides
 
@@ -92,9 +93,7 @@ def upsample_nearest(compute: Any, x: Any, *, size: tuple[int, int] | None = Non
 
 def group_norm(compute: Any, x: Any, gamma: Array, beta: Array, *, groups: int, eps: float) -> Any:
     """Moments of all rows first, then any rows."""
-    from refdiff.kernels import norm
-    from refdiff.kernels.pixels import by_channel
-
+    norm = kernels.norm
     if not large(x.shape) or x.shape[1] % groups:
         return None
     blocks = [
@@ -105,7 +104,7 @@ def group_norm(compute: Any, x: Any, gamma: Array, beta: Array, *, groups: int, 
     def rows(first: int, last: int) -> Array:
         some = rows_of(x, first, last)
         pixels = norm.normalised(norm.flat(some), moments, gamma, beta, eps)
-        return by_channel(pixels.reshape(len(some), *some.shape[2:], -1))
+        return kernels.pixels.by_channel(pixels.reshape(len(some), *some.shape[2:], -1))
 
     return Unmade(x.shape, x.dtype, rows)
 

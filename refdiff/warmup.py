@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from refdiff import op, ops
+from refdiff import kernels, op, ops
 from refdiff.errors import ConfigError
 from refdiff.op import Array
 from refdiff.params import LARGE, widened
@@ -22,10 +22,7 @@ def warm_up(args: Namespace) -> Iterator[str]:
 
     Raises ConfigError where nothing can be kept.
     """
-    from refdiff.kernels.jit import compiled
-    from refdiff.kernels.kept import folder
-
-    place = folder()
+    place = kernels.kept.folder()
     if place is None:
         raise ConfigError(
             "machine code cannot be kept: neither REFDIFF_CACHE_DIR nor ~/.cache/refdiff can be "
@@ -37,7 +34,8 @@ def warm_up(args: Namespace) -> Iterator[str]:
         for call in calls():
             call()
     took = time.perf_counter() - start
-    print(f"{compiled()} functions compiled, in {took:.1f} s altogether", file=sys.stderr)
+    made = kernels.jit.compiled()
+    print(f"{made} functions compiled, in {took:.1f} s altogether", file=sys.stderr)
     yield str(place)
 
 
@@ -63,9 +61,7 @@ def compiling_beside() -> Iterator[None]:
 
 def nothing_compiled() -> bool:
     """Whether machine code is kept somewhere, and none is there."""
-    from refdiff.kernels.kept import folder
-
-    place = folder()
+    place = kernels.kept.folder()
     return place is not None and not any(place.iterdir())
 
 
@@ -81,8 +77,7 @@ def calls() -> list[Callable[[], Array]]:
 
     What the shipped model does not need comes first, so that a second process does it last.
     """
-    from refdiff.kernels import norm as kernel
-
+    blocks = kernels.norm
     rows, few, square = zeros(1, 16, 64), zeros(1, 64), zeros(64, 64)
     heads, mask = zeros(1, 2, 16, 32), zeros(16, 16)
     tiny, small, large = picture(2, 4), picture(2, 16), picture(1, 96)
@@ -90,14 +85,16 @@ def calls() -> list[Callable[[], Array]]:
     filters, pixel = zeros(64, 64, 3, 3), zeros(64, 64, 1, 1)
     norm = partial(ops.group_norm, groups=32, eps=1e-5)
     return [
-        lambda: kernel.normalised(rows, kernel.moments_of_blocks(rows, 32), each, each, 1e-5),
+        lambda: blocks.normalised(rows, blocks.moments_of_blocks(rows, 32), each, each, 1e-5),
         lambda: ops.conv2d(picture(2, 32), filters, padding=1, stride=2),
         lambda: ops.add(rows, rows),
+        lambda: ops.add(small, small),
         lambda: ops.add(small, zeros(2, 64, 1, 1)),
         lambda: ops.layer_norm(rows, each, each, eps=1e-5),
         lambda: ops.linear(rows, zeros(96, 64)),
         lambda: ops.attention(heads, heads, heads, mask),
         lambda: ops.geglu(rows),
+        lambda: ops.silu(small),
         lambda: ops.quick_gelu(rows),
         lambda: ops.gelu(rows),
         lambda: ops.linear(few, square),

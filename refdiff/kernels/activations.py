@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from refdiff.kernels.crew import crew
 from refdiff.kernels.exponential import exp32, sigma32
 from refdiff.kernels.fma import fma
-from refdiff.kernels.jit import inlined
-from refdiff.kernels.pixels import like
+from refdiff.kernels.jit import inlined, jit
+from refdiff.kernels.laid import alike, like, numbers
 from refdiff.kernels.scratch import result
-from refdiff.kernels.tiles import Tiled, count
+from refdiff.kernels.tiles import Tiled, count, within
 from refdiff.op import Array
 
 TILE = 1 << 14  # numbers at a time
@@ -43,19 +44,30 @@ def phi32(x: np.float32) -> np.float32:
     return ONE - tail if x > 0 else tail
 
 
-def numbers(f: Callable[[Any], Any]) -> Tiled:
-    """y <- f(x), number by number."""
+def each(f: Callable[[Any], Any]) -> Any:
+    """f(x) number by number; None where x has gaps. crew, x [*], size -> [*]"""
+    name = f.__name__
 
-    def by(f: Callable[[Any], Any], name: str = f.__name__) -> Callable[..., None]:
-        def every(x: Array, y: Array, size: int, who: int, tile: int) -> None:
-            some, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
+    def by(f: Callable[[Any], Any]) -> Callable[..., None]:
+        def some(x: Array, y: Array, size: int, who: int, tile: int) -> None:
+            part, to = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
             for i in range(len(to)):
-                to[i] = f(some[i])
+                to[i] = f(part[i])
 
-        every.__name__ = name
-        return every
+        some.__name__ = name
+        return some
 
-    return Tiled(by(inlined(f)), by(f))
+    all_of_them = within(Tiled(by(inlined(f)), by(f)))
+
+    def every(crew: Array, x: Array, size: int) -> Array | None:
+        if not alike(x, x):
+            return None
+        y = like(x)
+        all_of_them(-(-x.size // size), crew, numbers(x), numbers(y), size)
+        return y
+
+    every.__qualname__ = f"activations.every{name}"
+    return jit(every)
 
 
 def gated(f: Callable[[Any], Any]) -> Tiled:
@@ -99,9 +111,9 @@ def _gelu64(x: Any) -> Any:
     return 0.5 * x * erfc(-_ROOT_HALF * x)
 
 
-silu32, silu64 = numbers(_silu32), numbers(_silu64)
-quick_gelu32, quick_gelu64 = numbers(_quick_gelu32), numbers(_quick_gelu64)
-gelu32, gelu64 = numbers(_gelu32), numbers(_gelu64)
+silu32, silu64 = each(_silu32), each(_silu64)
+quick_gelu32, quick_gelu64 = each(_quick_gelu32), each(_quick_gelu64)
+gelu32, gelu64 = each(_gelu32), each(_gelu64)
 geglu32, geglu64 = gated(_gelu32), gated(_gelu64)
 gelu_number = inlined(_gelu32)
 
@@ -132,8 +144,7 @@ def geglu(x: Array) -> Array:
     return y.reshape(*x.shape[:-1], D)
 
 
-def _each_number(x: Array, in32: Tiled, in64: Tiled) -> Array:
-    y = like(x)  # laid down in memory as x is
+def _each_number(x: Array, in32: Any, in64: Any) -> Array:
     kernel = in32 if x.dtype == np.float32 else in64
-    kernel(count(x.size, TILE), x.ravel("K"), y.ravel("K"), TILE)
-    return y
+    y: Array | None = kernel(crew(count(x.size, TILE)), x, TILE)
+    return y if y is not None else _each_number(np.ascontiguousarray(x), in32, in64)

@@ -108,7 +108,7 @@ class Crew:
 
     def __init__(self, count: int) -> None:
         self.words = np.zeros((count, ROW), np.int64)
-        self.told = memoryview(self.words.data)  # the same, faster to look at from here
+        self.asleep = False  # whether somebody is, or was
         self.beds: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(count - 1)]
         self.threads = [
             Thread(target=self.live, args=(i,), name=f"refdiff helper {i}", daemon=True)
@@ -124,14 +124,16 @@ class Crew:
         while not mine[LEAVE]:
             serve(self.words, helper, PATIENCE)
             mine[AWAKE] = False
+            self.asleep = True
             if mine[CALL] == NONE:
                 bed.get()
             mine[AWAKE] = True
 
     def wake(self) -> None:
         """Whoever sleeps; it may come too late for the next call."""
+        self.asleep = False
         for helper, bed in enumerate(self.beds, 1):
-            if not self.told[helper, AWAKE]:
+            if not self.words[helper, AWAKE]:
                 self.words[helper, AWAKE] = True
                 bed.put(None)
 
@@ -155,6 +157,6 @@ if hasattr(os, "register_at_fork"):  # threads do not survive it
 def crew(tiles: int) -> Array:
     """The words of those who are to compute now: [threads, ROW]"""
     made = _of(thread_count())
-    if tiles > 1:
+    if made.asleep and tiles > 1:
         made.wake()
     return made.words

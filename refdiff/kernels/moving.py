@@ -1,20 +1,24 @@
 """Copies and sums of whole pictures."""
 
+from typing import Any
+
 import numpy as np
 
 from refdiff.kernels.channels import add_to_rows, copy_rows
-from refdiff.kernels.jit import fixed
+from refdiff.kernels.crew import crew
+from refdiff.kernels.jit import jit
+from refdiff.kernels.laid import alike, in_pixels, like, numbers, pixels, with_channels
 from refdiff.kernels.lanes import copy
-from refdiff.kernels.pixels import by_channel, by_pixel, like, past_caches
+from refdiff.kernels.pixels import FAR, by_channel, by_pixel, laid
 from refdiff.kernels.scratch import result
-from refdiff.kernels.tiles import Tiled, count
+from refdiff.kernels.tiles import Tiled, count, within
 from refdiff.op import Array
 
 TILE = 1 << 14  # numbers at a time
 
 
 @Tiled
-def _add(x: Array, y: Array, z: Array, size: int, who: int, tile: int) -> None:
+def _add_some(x: Array, y: Array, z: Array, size: int, who: int, tile: int) -> None:
     """z <- x + y. x, y, z [n]"""
     a, b = x[tile * size : (tile + 1) * size], y[tile * size : (tile + 1) * size]
     c = z[tile * size : (tile + 1) * size]
@@ -23,42 +27,69 @@ def _add(x: Array, y: Array, z: Array, size: int, who: int, tile: int) -> None:
 
 
 @Tiled
-def _shift(x: Array, shift: Array, y: Array, size: int, who: int, tile: int) -> None:
-    """Some pixels of y <- x + shift. x, y [N,P,C], shift [N,C]"""
+def _shift_some(x: Array, shift: Array, y: Array, size: int, who: int, tile: int) -> None:
+    """Some pixels of y <- x + shift. x [N,P,C], shift [N,1,C], y [N,P,C]"""
     blocks = -(-x.shape[1] // size)
     n, first = tile // blocks, tile % blocks * size
     some = slice(first, first + size)
-    add_to_rows(x[n, some], shift[n], y[n, some])
+    add_to_rows(x[n, some], shift[n, 0], y[n, some])
+
+
+@Tiled
+def _join_some(x: Array, y: Array, z: Array, size: int, past: bool, who: int, tile: int) -> None:
+    """Some pixels of z <- those of x and of y side by side. x [N,P,C], y [N,P,D], z [N,P,C+D]"""
+    blocks = -(-x.shape[1] // size)
+    n, first, C = tile // blocks, tile % blocks * size, x.shape[2]
+    some = slice(first, first + size)
+    copy_rows(x[n, some], past, z[n, some, :C])
+    copy_rows(y[n, some], past, z[n, some, C:])
+
+
+add_all, shift_all, join_all = within(_add_some), within(_shift_some), within(_join_some)
+
+
+@jit
+def _add(crew: Array, x: Array, y: Array, size: int) -> Array | None:
+    """x + y; None where they do not lie alike. x, y [*] -> [*]"""
+    if not alike(x, y):
+        return None
+    z = like(x)
+    add_all(-(-x.size // size), crew, numbers(x), numbers(y), numbers(z), size)
+    return z
+
+
+@jit
+def _shift(crew: Array, x: Array, by: Array, tile: int) -> Array | None:
+    """x + by; None where they do not lie in pixels. x [N,C,*], by [N,C,1,1] -> [N,C,*]"""
+    if not (in_pixels(x) and in_pixels(by)):
+        return None
+    y, size = like(x), max(tile // x.shape[1], 1)
+    some, to = pixels(x), pixels(y)
+    shift_all(len(x) * -(-some.shape[1] // size), crew, some, pixels(by), to, size)
+    return y
+
+
+@jit
+def _join(crew: Array, x: Array, y: Array, tile: int, far: int) -> Array | None:
+    """Channels side by side; None where they do not lie in pixels. [N,C,*], [N,D,*] -> [N,C+D,*]"""
+    if not (in_pixels(x) and in_pixels(y)):
+        return None
+    channels = x.shape[1] + y.shape[1]
+    z, size = with_channels(x, channels), max(tile // channels, 1)
+    left, right, to = pixels(x), pixels(y), pixels(z)
+    join_all(len(x) * -(-to.shape[1] // size), crew, left, right, to, size, z.nbytes >= far)
+    return z
 
 
 def add(x: Array, y: Array) -> Array:
     """x [*], y [*] -> [*]; a number for every channel, y [N,C,1,1], to all its pixels."""
-    if x.dtype != y.dtype:
-        return x + y
-    if x.shape == y.shape:
-        z = like(x)
-        if not x.strides == y.strides == z.strides:
-            return np.add(x, y, out=z)
-        _add(count(x.size, TILE), x.ravel("K"), y.ravel("K"), z.ravel("K"), TILE)
-        return z
-    return shifted(x, y) if x.ndim == 4 and y.shape == (*x.shape[:2], 1, 1) else x + y
-
-
-def shifted(x: Array, by: Array) -> Array:
-    """x [N,C,H,W], by [N,C,1,1] -> [N,C,H,W]"""
-    N, C, H, W = x.shape
-    pixels, size = by_pixel(x).reshape(N, H * W, C), max(TILE // C, 1)
-    y = result(pixels.shape, x.dtype)
-    _shift(N * count(H * W, size), pixels, fixed(by.reshape(N, C)), y, size)
-    return by_channel(y.reshape(N, H, W, C))
-
-
-@Tiled
-def _join(x: Array, y: Array, z: Array, rows: int, past: bool, who: int, tile: int) -> None:
-    """Some rows of z <- those of x and of y side by side. x [R,C], y [R,D], z [R,C+D]"""
-    some, C = slice(tile * rows, (tile + 1) * rows), x.shape[1]
-    copy_rows(x[some], past, z[some, :C])
-    copy_rows(y[some], past, z[some, C:])
+    if x.dtype == y.dtype:
+        if x.shape == y.shape:
+            z = _add(crew(count(x.size, TILE)), x, y, TILE)
+            return x + y if z is None else z
+        if x.ndim == 4 and y.shape == (*x.shape[:2], 1, 1):
+            return together(_shift, x, y, TILE)
+    return x + y
 
 
 def concat(x: Array, y: Array) -> Array:
@@ -66,19 +97,13 @@ def concat(x: Array, y: Array) -> Array:
     if x.dtype != y.dtype:
         dtype = np.result_type(x, y)
         x, y = x.astype(dtype), y.astype(dtype)
-    left, right = by_pixel(x), by_pixel(y)
-    C, D = left.shape[-1], right.shape[-1]
-    z = result((*left.shape[:-1], C + D), x.dtype)
-    rows, some = z.reshape(-1, C + D), max(TILE // (C + D), 1)
-    _join(
-        count(len(rows), some),
-        left.reshape(-1, C),
-        right.reshape(-1, D),
-        rows,
-        some,
-        past_caches(z),
-    )
-    return by_channel(z)
+    return together(_join, x, y, TILE, FAR)
+
+
+def together(kernel: Any, x: Array, y: Array, *sizes: int) -> Array:
+    """What a kernel makes of two pictures, which are first laid down in pixels if they are not."""
+    z = kernel(crew(count(x.size, TILE)), x, y, *sizes)
+    return kernel(crew(1), laid(x), laid(y), *sizes) if z is None else z
 
 
 @Tiled
@@ -92,7 +117,6 @@ def _enlarge(x: Array, y: Array, who: int, tile: int) -> None:
 
 def upsample_nearest(x: Array, size: tuple[int, int]) -> Array:
     """x [N,C,H,W] -> [N,C,h,w]"""
-    pixels = by_pixel(x)
     y = result((len(x), *size, x.shape[1]), x.dtype)
-    _enlarge(len(x) * size[0], pixels, y)
+    _enlarge(len(x) * size[0], by_pixel(x), y)
     return by_channel(y)

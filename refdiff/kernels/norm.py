@@ -6,11 +6,13 @@ SiLU may follow in the same pass.
 import numpy as np
 
 from refdiff.kernels.channels import normalise
-from refdiff.kernels.jit import fixed
+from refdiff.kernels.crew import crew
+from refdiff.kernels.jit import fixed, jit
+from refdiff.kernels.laid import like
 from refdiff.kernels.moments import join, measure
-from refdiff.kernels.pixels import by_channel, by_pixel, past_caches
+from refdiff.kernels.pixels import FAR, by_channel, by_pixel, past_caches
 from refdiff.kernels.scratch import result
-from refdiff.kernels.tiles import InTurn, Tiled, count
+from refdiff.kernels.tiles import Tiled, count, within
 from refdiff.op import Array
 
 TILE = 1 << 19  # numbers of a block: they are still near when they are read again
@@ -46,16 +48,36 @@ def _normalise(
     normalise(block, terms[0], terms[1], terms[2], active, past, to)
 
 
-_measure_and_normalise = InTurn(_measure, _normalise)
+measure_all, normalise_all = within(_measure), within(_normalise)
+
+
+@jit
+def _group_norm(
+    crew: Array,
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    groups: int,
+    eps: float,
+    active: bool,
+    size: int,
+    far: int,
+) -> Array:
+    """Of x [N,P,C] in blocks of so many pixels. gamma, beta [C]"""
+    y, moments = like(x), np.empty((len(x), -(-x.shape[1] // size), 1 + 2 * groups), np.float64)
+    tiles, past = moments.shape[0] * moments.shape[1], y.nbytes >= far
+    measure_all(tiles, crew, x, size, moments)
+    normalise_all(tiles, crew, x, size, moments, gamma, beta, eps, active, past, y)
+    return y
 
 
 def group_norm(
     x: Array, gamma: Array, beta: Array, groups: int, eps: float, active: bool = False
 ) -> Array:
     """x [N,C,*] -> [N,C,*]; active: SiLU of it, in float32."""
-    pixels = flat(x)
-    moments = np.empty((len(x), count(pixels.shape[1], block(x.shape[1])), 1 + 2 * groups))
-    y = _all(_measure_and_normalise, pixels, moments, gamma, beta, eps, active)
+    tiles, size = len(x) * count(x.size, TILE), block(x.shape[1])
+    weights = fixed(gamma), fixed(beta), groups, float(eps)
+    y = _group_norm(crew(tiles), flat(x), *weights, active, size, FAR)
     return by_channel(y.reshape(len(x), *x.shape[2:], -1))
 
 
@@ -72,21 +94,9 @@ def moments_of_blocks(pixels: Array, groups: int) -> Array:
 
 def normalised(pixels: Array, moments: Array, gamma: Array, beta: Array, eps: float) -> Array:
     """By the moments of all blocks, not of these pixels alone. pixels [N,P,C] -> [N,P,C]"""
-    return _all(_normalise, pixels, moments, gamma, beta, eps, False)
-
-
-def _all(
-    work: Tiled | InTurn,
-    x: Array,
-    moments: Array,
-    gamma: Array,
-    beta: Array,
-    eps: float,
-    active: bool,
-) -> Array:
-    y, size = result(x.shape, x.dtype), block(x.shape[2])
-    weights = fixed(gamma), fixed(beta), float(eps)
-    work(len(x) * count(x.shape[1], size), x, size, moments, *weights, active, past_caches(y), y)
+    y, size = result(pixels.shape, pixels.dtype), block(pixels.shape[2])
+    tiles, weights = len(pixels) * count(pixels.shape[1], size), (fixed(gamma), fixed(beta))
+    _normalise(tiles, pixels, size, moments, *weights, float(eps), False, past_caches(y), y)
     return y
 
 

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from refdiff.kernels.scratch import NEAR, aligned, result
+from refdiff.kernels.scratch import result
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
 
@@ -35,15 +35,9 @@ def by_channel(y: Array) -> Array:
     return y.transpose(_orders(y.ndim)[1])
 
 
-def like(x: Array) -> Array:
-    """An array of any content, laid down in memory as x is."""
-    if x.size < NEAR:
-        return np.empty_like(x, subok=False)
-    if x.flags.c_contiguous:
-        return aligned(x.shape, x.dtype)
-    if x.ndim > 2 and (y := x.transpose(_orders(x.ndim)[0])).flags.c_contiguous:
-        return by_channel(aligned(y.shape, y.dtype))
-    return np.empty_like(x)
+def laid(x: Array) -> Array:
+    """The same array, its channels side by side in memory. x [N,C,*] -> [N,C,*]"""
+    return by_channel(by_pixel(x))
 
 
 def past_caches(y: Array) -> bool:

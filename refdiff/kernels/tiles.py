@@ -12,7 +12,6 @@ The last two arguments say which thread computes, for room of its own, and which
 """
 
 from collections.abc import Callable
-from inspect import signature
 from typing import Any
 
 from llvmlite import ir
@@ -23,6 +22,7 @@ from numba.extending import intrinsic
 from refdiff.kernels.crew import KIND, crew, shared
 from refdiff.kernels.jit import inlined, jit
 from refdiff.kernels.panels import INDEX, INT
+from refdiff.kernels.parts import compiled_as
 from refdiff.op import Array
 
 
@@ -46,7 +46,6 @@ class Tiled:
 
         every.__qualname__ = f"{work.__module__.rpartition('.')[2]}.{work.__name__}"
         self.work, self.every, self.made = plain or work, every, jit(every)
-        self.takes = len(signature(work).parameters) - 2
 
     def __call__(self, tiles: int, *arguments: Any) -> None:
         self.made(tiles, crew(tiles), *arguments)
@@ -57,30 +56,24 @@ class Tiled:
             self.work(*arguments, 0, tile)
 
 
-class InTurn:
-    """All tiles of the first, then all of the second, in one call; each takes the first arguments.
+def within(tiled: Tiled) -> Callable[..., None]:
+    """f(tiles, crew, *arguments): all tiles, as a part of what is compiled around it.
 
-    Everyone begins with the same part of them both times.
+    Of several in a row everyone begins with the same part of the tiles.
     """
+    one = inlined(tiled.every)
 
-    def __init__(self, first: Tiled, second: Tiled) -> None:
-        one, other = inlined(first.every), inlined(second.every)
-        few, many = first.takes, second.takes
+    def part(tiles: Any, crew: Any, *arguments: Any) -> None:
+        tiled.py_func(tiles, *arguments)
 
-        def both(tiles: int, crew: Array, *arguments: Any) -> None:
-            one(tiles, crew, *arguments[:few])
-            other(tiles, crew, *arguments[:many])
+    @compiled_as(part)
+    def _(tiles: Any, crew: Any, *arguments: Any) -> Callable[..., None]:
+        def part(tiles: Any, crew: Any, *arguments: Any) -> None:
+            one(tiles, crew, *arguments)
 
-        both.__qualname__ = f"{first.every.__qualname__} and {second.work.__name__}"
-        self.parts, self.made = (first, second), jit(both)
+        return part
 
-    def __call__(self, tiles: int, *arguments: Any) -> None:
-        self.made(tiles, crew(tiles), *arguments)
-
-    def py_func(self, tiles: int, *arguments: Any) -> None:
-        """The same by the interpreter."""
-        for part in self.parts:
-            part.py_func(tiles, *arguments[: part.takes])
+    return part
 
 
 def _prepared(typing: Any, work: Any, arguments: Any) -> Any:

@@ -12,6 +12,7 @@ gelu and gelu_tanh differ by up to 4.7e-4, gelu and quick_gelu by up to 2.0e-2: 
 import numpy as np
 import scipy
 
+from refdiff import kernels
 from refdiff.errors import ShapeError
 from refdiff.op import Array, op
 
@@ -66,9 +67,7 @@ def _(x: Array) -> Array:
     normal number may be lost.
     Bound: 16 * u * abs(y) + tiny * (1 + abs(x))
     """
-    from refdiff.kernels import activations
-
-    return activations.silu(x)
+    return kernels.activations.silu(x)
 
 
 @gelu.kernel
@@ -77,9 +76,7 @@ def _(x: Array) -> Array:
 
     Bound: (16 + 4 * x * x) * u * abs(y) + tiny * (1 + abs(x))
     """
-    from refdiff.kernels import activations
-
-    return activations.gelu(x)
+    return kernels.activations.gelu(x)
 
 
 @quick_gelu.kernel
@@ -88,9 +85,7 @@ def _(x: Array) -> Array:
 
     Bound: (16 + 4 * abs(x)) * u * abs(y) + tiny * (1 + abs(x))
     """
-    from refdiff.kernels import activations
-
-    return activations.quick_gelu(x)
+    return kernels.activations.quick_gelu(x)
 
 
 @geglu.kernel
@@ -99,8 +94,6 @@ def _(x: Array) -> Array:
 
     Bound: (18 + 4 * gate**2) * u * abs(y) + tiny * (1 + abs(gate)) * (1 + abs(value))
     """
-    from refdiff.kernels import activations
-
     if x.shape[-1] % 2:
         raise ShapeError(f"geglu: the width of x {x.shape} is odd")
-    return activations.geglu(x)
+    return kernels.activations.geglu(x)

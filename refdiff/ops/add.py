@@ -1,5 +1,6 @@
 """The sum of two arrays: where a residual, a time or a place is added."""
 
+from refdiff import kernels
 from refdiff.op import Array, op
 
 
@@ -15,6 +16,4 @@ def _(x: Array, y: Array) -> Array:
 
     Bound: 0
     """
-    from refdiff.kernels import moving
-
-    return moving.add(x, y)
+    return kernels.moving.add(x, y)

@@ -5,6 +5,7 @@ attention(q, k, v) = softmax(q kᵀ / sqrt(d) + mask) v
 
 import numpy as np
 
+from refdiff import kernels
 from refdiff.errors import ShapeError
 from refdiff.op import Array, op
 
@@ -27,10 +28,8 @@ def _(x: Array) -> Array:
     The difference of two large logits carries their rounding into the exponential.
     Bound: (2 * γ(x.shape[-1] + 4) + 4 * u * np.ptp(x)) * y + tiny
     """
-    from refdiff.kernels import attention
-
     rows = np.array(x, copy=True, order="C").reshape(-1, x.shape[-1])
-    return attention.softmax(rows).reshape(x.shape)
+    return kernels.attention.softmax(rows).reshape(x.shape)
 
 
 @op
@@ -55,17 +54,13 @@ def _(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
     relative difference of the weights; the weighted sum of S values adds its own γ(S).
     Bound: (4 * γ(q.shape[-1] + 4) * reach + 4 * γ(k.shape[-2] + 8)) * peak(v)
     """
-    from refdiff.kernels.attention import attend
-
     check(q, k, v)
-    return attend(q, k, v, mask)
+    return kernels.attention.attend(q, k, v, mask)
 
 
 @attention.choice
 def _(q: Array, k: Array, v: Array, mask: Array | None = None) -> str:
-    from refdiff.kernels.attention import way
-
-    return way(q, k, v)
+    return kernels.attention.way(q, k, v)
 
 
 def check(q: Array, k: Array, v: Array) -> None:

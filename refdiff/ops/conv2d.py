@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from refdiff import kernels
 from refdiff.errors import ShapeError
 from refdiff.op import Array, op
 
@@ -69,17 +70,13 @@ def _(
     Bound: 2 * γ(w[0].size + 2) * conv2d(abs(x), abs(w), maybe(abs, b), **options)
         + γ(w.shape[1] + 40) * reach(x, w, **options)
     """
-    from refdiff.kernels.conv2d import convolve
-
     options = {"stride": stride, "dilation": dilation, "groups": groups}
-    return convolve(x, w, b, *window(x, w, padding=padding, **options))
+    return kernels.conv2d.convolve(x, w, b, *window(x, w, padding=padding, **options))
 
 
 @conv2d.choice
 def _(x: Array, w: Array, b: Array | None = None, **options: Any) -> str:
-    from refdiff.kernels.conv2d import way
-
-    return way(x, w, *window(x, w, **options))
+    return kernels.conv2d.way(x, w, *window(x, w, **options))
 
 
 def window(
@@ -92,11 +89,9 @@ def window(
     groups: int = 1,
 ) -> tuple["Window", int]:
     """Where the taps meet the picture, and the groups, as the kernel takes them."""
-    from refdiff.kernels.taps import Window
-
     size = output_size(x.shape, w.shape, padding, stride, dilation, groups)
     top, _, left, _ = sides(padding)
-    return Window(size, stride, (top, left), dilation), groups
+    return kernels.taps.Window(size, stride, (top, left), dilation), groups
 
 
 def sides(padding: Padding) -> tuple[int, int, int, int]:

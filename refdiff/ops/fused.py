@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from refdiff import kernels
 from refdiff.op import Array, current_engine, watched
 from refdiff.ops.activations import geglu, silu
 from refdiff.ops.add import add
@@ -46,10 +47,8 @@ def silu_of_group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps:
     """
     if not together(x, gamma, beta):
         return silu(group_norm(x, gamma, beta, groups=groups, eps=eps))
-    from refdiff.kernels import norm
-
     check(x, gamma, groups)
-    return norm.group_norm(x, gamma, beta, groups, eps, active=True)
+    return kernels.norm.group_norm(x, gamma, beta, groups, eps, active=True)
 
 
 def linear_plus(x: Array, w: Array, b: Array | None, to: Array) -> Array:
@@ -60,9 +59,7 @@ def linear_plus(x: Array, w: Array, b: Array | None, to: Array) -> Array:
     fit = x.shape[-1:] == w.shape[1:] and to.shape == (*x.shape[:-1], len(w))
     if not fit or not together(x, w, b, to):
         return plus(linear(x, w, b), to)
-    from refdiff.kernels import product
-
-    return product.linear(x, w, b, to)
+    return kernels.product.linear(x, w, b, to)
 
 
 def geglu_of_linear(x: Array, w: Array, b: Array | None = None) -> Array:
@@ -71,11 +68,8 @@ def geglu_of_linear(x: Array, w: Array, b: Array | None = None) -> Array:
     Raises ShapeError where the widths differ, or that of the linear layer is odd.
     """
     fit = x.shape[-1:] == w.shape[1:] and len(w) % 2 == 0
-    if fit and together(x, w, b):
-        from refdiff.kernels import gated, product
-
-        if product.way(x, w) != "row by row":
-            return gated.geglu_of_linear(x, w, b)
+    if fit and together(x, w, b) and kernels.product.way(x, w) != "row by row":
+        return kernels.gated.geglu_of_linear(x, w, b)
     return geglu(linear(x, w, b))
 
 
@@ -86,11 +80,9 @@ def conv2d_plus(x: Array, w: Array, b: Array | None, to: Array, **options: Any) 
     Raises ShapeError as conv2d does.
     """
     if together(x, w, b, to):
-        from refdiff.kernels.conv2d import adds, convolve
-
         taps = window(x, w, **options)
-        if adds(x, w, *taps, to):
-            return convolve(x, w, b, *taps, to)
+        if kernels.conv2d.adds(x, w, *taps, to):
+            return kernels.conv2d.convolve(x, w, b, *taps, to)
     return plus(conv2d(x, w, b, **options), to)
 
 
@@ -102,9 +94,6 @@ def conv2d_of_enlarged(
     x [N,C,H,W], w [O,C,3,3], b [O] -> [N,O,2H,2W], or of `size`
     Raises ShapeError as the two ops do.
     """
-    if together(x, w, b):
-        from refdiff.kernels.conv2d import convolve_enlarged, enlarges
-
-        if enlarges(x, w, checked(x, size)):
-            return convolve_enlarged(x, w, b)
+    if together(x, w, b) and kernels.conv2d.enlarges(x, w, checked(x, size)):
+        return kernels.conv2d.convolve_enlarged(x, w, b)
     return conv2d(upsample_nearest(x, size=size), w, b, padding=1)

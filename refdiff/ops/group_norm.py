@@ -9,6 +9,7 @@ moments in float32.
 
 import numpy as np
 
+from refdiff import kernels
 from refdiff.errors import ShapeError
 from refdiff.op import Array, op
 
@@ -37,10 +38,8 @@ def _(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float) -> Array:
     1 + γ(n); a normalised value is at most 2 spread, with spread = max|x| / sqrt(var + eps).
     Bound: abs(g) * spread * (4 * γ(n + 8) + 2 * (γ(n) * spread) ** 2) + 4 * u * abs(b)
     """
-    from refdiff.kernels import norm
-
     check(x, gamma, groups)
-    return norm.group_norm(x, gamma, beta, groups, eps)
+    return kernels.norm.group_norm(x, gamma, beta, groups, eps)
 
 
 def check(x: Array, gamma: Array, groups: int) -> None:

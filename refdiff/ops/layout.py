@@ -5,6 +5,7 @@ from functools import reduce
 
 import numpy as np
 
+from refdiff import kernels
 from refdiff.errors import ShapeError
 from refdiff.op import Array, op
 
@@ -28,9 +29,7 @@ def _(x: Array, *, size: tuple[int, int] | None = None) -> Array:
 
     Bound: 0
     """
-    from refdiff.kernels import moving
-
-    return moving.upsample_nearest(x, checked(x, size))
+    return kernels.moving.upsample_nearest(x, checked(x, size))
 
 
 def checked(x: Array, size: tuple[int, int] | None) -> tuple[int, int]:
@@ -54,8 +53,6 @@ def _(first: Array, *others: Array, axis: int = 1) -> Array:
 
     Bound: 0
     """
-    from refdiff.kernels import moving
-
     if axis != 1 or not others:
         return concat.definition(first, *others, axis=axis)
-    return reduce(moving.concat, others, first)
+    return reduce(kernels.moving.concat, others, first)

@@ -1,5 +1,6 @@
 """The affine map of the last axis: y = x Wᵀ + b."""
 
+from refdiff import kernels
 from refdiff.errors import ShapeError
 from refdiff.op import Array, op
 
@@ -25,15 +26,11 @@ def _(x: Array, w: Array, b: Array | None = None) -> Array:
     Both faces sum the same I products and a bias, in different orders (Higham 2002, §3.1).
     Bound: 2 * γ(w[0].size + 2) * linear(abs(x), abs(w), maybe(abs, b))
     """
-    from refdiff.kernels import product
-
     if x.shape[-1:] != w.shape[1:]:
         raise ShapeError(f"linear: x {x.shape} has not the width of w {w.shape}")
-    return product.linear(x, w, b)
+    return kernels.product.linear(x, w, b)
 
 
 @linear.choice
 def _(x: Array, w: Array, b: Array | None = None) -> str:
-    from refdiff.kernels import product
-
-    return product.way(x, w)
+    return kernels.product.way(x, w)

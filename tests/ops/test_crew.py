@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from refdiff.kernels import crew
 from refdiff.kernels.crew import Crew
+from refdiff.kernels.jit import jit
 from refdiff.kernels.lanes import fill
-from refdiff.kernels.tiles import InTurn, Tiled, count
+from refdiff.kernels.tiles import Tiled, count, within
 from refdiff.op import Array
 from refdiff.workers import threads
 
@@ -57,17 +58,24 @@ def total(x: Array, y: Array, who: int, tile: int) -> None:
     y[tile] = x.sum()
 
 
-both = InTurn(number, total)
+every_number, every_total = within(number), within(total)
+
+
+@jit
+def both(crew: Array, x: Array, y: Array) -> None:
+    """x, y [tiles]"""
+    every_number(len(x), crew, x)
+    every_total(len(x), crew, x, y)
 
 
 @given(tiles=st.integers(0, 300), helpers=st.integers(1, 5))
 @settings(max_examples=100)
 def test_in_turn(tiles: int, helpers: int) -> None:
     """Every tile of the second sees all of the first's, compiled or not."""
-    for run in (both, both.py_func):
+    for run in (both, both.py_func):  # type: ignore[attr-defined]
         x, y = np.zeros((2, tiles), np.int64)
         with threads(helpers):
-            run(tiles, x, y)
+            run(crew.crew(tiles), x, y)
         assert (y == tiles * (tiles + 1) // 2).all()
 
 

@@ -20,7 +20,7 @@ with refdiff.engine("fast"):
     y = refdiff.ops.silu(x)
 assert abs(y - x / (1 + np.exp(-x.astype(float)))).max() < 1e-6
 from refdiff.kernels.activations import silu32
-print(len(silu32.made.stats.cache_hits), len(silu32.made.stats.cache_misses))
+print(len(silu32.stats.cache_hits), len(silu32.stats.cache_misses))
 """
 
 
