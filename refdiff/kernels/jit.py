@@ -110,10 +110,11 @@ def fixed(x: Any) -> Any:
 
     Compiled code is another for such arrays: it is made once if weights always are, wherever from.
     """
-    if type(x) is np.ndarray and x.flags.c_contiguous and not x.flags.writeable:
+    flags = x.flags
+    if flags.c_contiguous and not flags.writeable and type(x) is np.ndarray:
         return x
     view = np.ascontiguousarray(x).view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 

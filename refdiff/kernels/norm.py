@@ -3,12 +3,14 @@
 SiLU may follow in the same pass.
 """
 
+import math
+
 import numpy as np
 
 from refdiff.kernels.channels import normalise
 from refdiff.kernels.crew import crew
 from refdiff.kernels.jit import fixed, jit
-from refdiff.kernels.laid import like
+from refdiff.kernels.laid import in_a_row, like
 from refdiff.kernels.moments import join, measure
 from refdiff.kernels.pixels import FAR, by_channel, by_pixel, past_caches
 from refdiff.kernels.scratch import result
@@ -60,14 +62,16 @@ def _group_norm(
     groups: int,
     eps: float,
     active: bool,
-    size: int,
+    tile: int,
     far: int,
 ) -> Array:
-    """Of x [N,P,C] in blocks of so many pixels. gamma, beta [C]"""
-    y, moments = like(x), np.empty((len(x), -(-x.shape[1] // size), 1 + 2 * groups), np.float64)
+    """Of x [N,H,W,C]. gamma, beta [C]"""
+    y, size = like(x), max(tile // len(gamma), 1)
+    some, to = in_a_row(x), in_a_row(y)
+    moments = np.empty((len(x), -(-some.shape[1] // size), 1 + 2 * groups), np.float64)
     tiles, past = moments.shape[0] * moments.shape[1], y.nbytes >= far
-    measure_all(tiles, crew, x, size, moments)
-    normalise_all(tiles, crew, x, size, moments, gamma, beta, eps, active, past, y)
+    measure_all(tiles, crew, some, size, moments)
+    normalise_all(tiles, crew, some, size, moments, gamma, beta, eps, active, past, to)
     return y
 
 
@@ -75,10 +79,12 @@ def group_norm(
     x: Array, gamma: Array, beta: Array, groups: int, eps: float, active: bool = False
 ) -> Array:
     """x [N,C,*] -> [N,C,*]; active: SiLU of it, in float32."""
-    tiles, size = len(x) * count(x.size, TILE), block(x.shape[1])
+    if x.ndim != 4:
+        flat = x.reshape(*x.shape[:2], math.prod(x.shape[2:]), 1)
+        return group_norm(flat, gamma, beta, groups, eps, active).reshape(x.shape)
     weights = fixed(gamma), fixed(beta), groups, float(eps)
-    y = _group_norm(crew(tiles), flat(x), *weights, active, size, FAR)
-    return by_channel(y.reshape(len(x), *x.shape[2:], -1))
+    y = _group_norm(crew(x.size), by_pixel(x), *weights, active, TILE, FAR)
+    return by_channel(y)
 
 
 def moments_of_blocks(pixels: Array, groups: int) -> Array:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from refdiff.kernels.jit import jit
 from refdiff.kernels.laid import (
     alike,
+    in_a_row,
     in_order,
     in_pixels,
     like,
@@ -104,6 +105,26 @@ def test_pixels_with_other_channels(x: Array) -> None:
         y = run(x)
         np.testing.assert_array_equal(y, np.concatenate([x, x], 1))
         assert last(y).flags.c_contiguous
+
+
+@jit
+def first_channels(x: Array) -> Array:
+    """Of every pixel. x [N,*,C] -> [N P]"""
+    some = in_a_row(x)
+    y = np.empty(some.shape[0] * some.shape[1], np.float32)
+    for n in range(some.shape[0]):
+        for p in range(some.shape[1]):
+            y[n * some.shape[1] + p] = some[n, p, 0]
+    return y
+
+
+@given(x=arrays(least=2))
+@settings(max_examples=100, deadline=None)
+def test_pixels_in_a_row(x: Array) -> None:
+    x = np.ascontiguousarray(x)
+    for run in (first_channels, first_channels.py_func):  # type: ignore[attr-defined]
+        if x.shape[-1]:
+            np.testing.assert_array_equal(run(x), x[..., 0].ravel())
 
 
 def test_a_result_lives_as_long_as_it_is_used() -> None:
