@@ -1,6 +1,7 @@
 """How arrays lie in memory, told by compiled code, and results that it lays down itself."""
 
 import gc
+import resource
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,17 @@ def test_pixels_in_a_row(x: Array) -> None:
             np.testing.assert_array_equal(run(x), x[..., 0].ravel())
 
 
+def test_results_that_nobody_uses_are_given_back() -> None:
+    x = np.zeros(1 << 21, np.float32)
+    copied(x)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(200):
+        copied(x)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10 * x.nbytes / 1024
+
+
 def test_a_result_lives_as_long_as_it_is_used() -> None:
-    """Its memory is its own: neither given back too soon nor kept."""
+    """Its memory is given to no other meanwhile."""
     for _ in range(20):
         kept = [copied(np.full((64, 64), i, np.float32)) for i in range(20)]
         views = [y[1:, 1:].T for y in kept]
