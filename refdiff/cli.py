@@ -103,7 +103,7 @@ def add_warmup(commands: Commands) -> None:
             commands,
             "warmup",
             warm_up,
-            help="compile ahead what the first picture would wait for",
+            help="compile ahead what the first picture by kernels would wait for",
             description="Compile what a picture needs, and print the folder where it is kept: "
             "REFDIFF_CACHE_DIR, or refdiff in the user's cache.",
         )
@@ -151,7 +151,8 @@ def add_generate(commands: Commands) -> None:
     add_picture_options(command)
     add("-o", "--output", metavar="FILE", default="out.png", help="the PNG to write (%(default)s)")
     add("--save-latents", metavar="FILE", help="also write the final latents: .npy, .safetensors")
-    add("--engine", choices=("fast", "reference"), help="kernels or definitions (fast)")
+    sooner = "kernels or definitions (whichever makes a first picture of that size sooner)"
+    add("--engine", choices=("fast", "reference"), help=sooner)
     add("--dtype", choices=("float32", "float64"), help="of all arithmetic (float32)")
     add("--memory", choices=KINDS, default="normal", help="small: little of it, for more time")
     add("--explain-engine", action="store_true", help="say on stderr how each op was computed")

@@ -37,7 +37,8 @@ class Component(Generic[C]):
     def __init__(self, config: C, weights: Mapping[str, Array]) -> None:
         self.config = config
         shapes = getattr(weights, "shapes", None) or {n: w.shape for n, w in weights.items()}
-        self.weights = Weights(weights, keeps=sum(map(math.prod, shapes.values())) <= KEPT)
+        self.size = sum(map(math.prod, shapes.values()))  # numbers in all
+        self.weights = Weights(weights, keeps=self.size <= KEPT)
         self._trace: Passenger | None = None
         self._scope = ""
 

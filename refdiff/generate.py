@@ -60,7 +60,7 @@ def generate(args: Namespace) -> Iterator[Path]:
         latents.check_name(check_writable(args.save_latents))
     start = starting_latents(args.latents, note, given)
     say_what_is_not_read(pipe, settings)
-    chosen = args.engine or note.get("engine", "fast")
+    chosen = args.engine or note.get("engine") or pipe.engine_for(settings.get("size")).name
     beside = compiling_beside() if chosen == "fast" else contextlib.nullcontext()
     nothing: Ledger = {}
     with (

@@ -12,7 +12,7 @@ import numpy as np
 
 from refdiff import kernels
 from refdiff.memory import is_small
-from refdiff.op import Array
+from refdiff.op import Array, current_engine
 from refdiff.trace import Passenger
 
 P = ParamSpec("P")
@@ -63,8 +63,9 @@ class Weights:
 
 
 def widened(x: Array, dtype: np.dtype[Any]) -> Array:
-    """x in `dtype`: itself where that is its own, and large tensors of float16 by a kernel."""
-    if x.dtype == np.float16 and dtype.name in ("float32", "float64") and x.size >= LARGE:
+    """x in `dtype`: itself where that is its own; the fast engine has a kernel for much float16."""
+    wider = x.dtype == np.float16 and dtype.name in ("float32", "float64")
+    if wider and x.size >= LARGE and current_engine().name == "fast":
         return kernels.widen.widen(x, dtype)
     return x.astype(dtype, copy=False)
 

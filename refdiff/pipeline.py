@@ -22,12 +22,15 @@ from refdiff.diffusion.loop import sample
 from refdiff.diffusion.types import Dialect, Model
 from refdiff.draws import drawer, row_noise
 from refdiff.errors import ConfigError, ShapeError
-from refdiff.op import FAST, Array, Engine, current_engine, engine
+from refdiff.op import FAST, REFERENCE, Array, Engine, current_engine, engine
 from refdiff.pictures import to_images
 from refdiff.text import Tokenizer
 from refdiff.trace import Passenger
 
 LARGEST = 16  # times the side that the model was trained for
+PAYS = (
+    1 << 35
+)  # weights times latent pixels: kernels save a picture the time that they take to make
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
@@ -111,7 +114,7 @@ class Pipeline:
             "count": count,
             "dtype": np.dtype(dtype).name,
         }
-        with self._engine(settings) as used:
+        with self._engine(settings, size) as used:
             apart = chosen.out_shape(shape)[0] == 2 * count
             model = self.guided(prompt, negative, guidance, guidance_rescale, count, dtype, apart)
             self._tap_plan(plan)
@@ -229,10 +232,21 @@ class Pipeline:
             stack.callback(setattr, self, "_trace", None)
             yield
 
+    def engine_for(self, size: tuple[int, int] | None = None) -> Engine:
+        """Which makes a first picture sooner: kernels, or definitions, which nothing compiles.
+
+        It depends on the size of the U-Net and of a picture alone, so that a picture has the same
+        bits the first and every other time, and in every batch. Raises ShapeError.
+        """
+        _, _, h, w = self.latent_shape(1, size)
+        return FAST if self.unet.size * h * w >= PAYS else REFERENCE
+
     @contextmanager
-    def _engine(self, settings: Mapping[str, Any]) -> Iterator[Engine]:
-        """Kernels, unless the caller chose an engine; a trace is told which, and the settings."""
-        wanted = current_engine(default=FAST)
+    def _engine(
+        self, settings: Mapping[str, Any], size: tuple[int, int] | None
+    ) -> Iterator[Engine]:
+        """As the caller chose, or `engine_for` does; a trace is told which, and the settings."""
+        wanted = current_engine(default=self.engine_for(size))
         with engine(wanted.name, wanted.rounding, wanted.plain) as used:
             if self._trace is not None:
                 self._trace.notes["engine"] = str(used)

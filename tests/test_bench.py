@@ -202,12 +202,12 @@ def test_generate_explains_itself(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     argv = ["generate", "a cat", "--steps", "2", "--explain-engine"]
-    assert main(argv) == 0
+    assert main([*argv, "--engine", "fast"]) == 0
     told = capsys.readouterr().err
     assert "Winograd F(4x4,3x3)" in told
     assert "running maxima" in told
     assert "unwatched, the fast engine makes one pass" in told
-    assert main([*argv[:-1], "--engine", "reference", "--explain-engine"]) == 0
+    assert main(argv) == 0  # definitions, of a picture that small
     told = capsys.readouterr().err
     assert "definition" in told
     assert "Winograd" not in told and "unwatched" not in told

@@ -1,6 +1,8 @@
 """The whole path against diffusers, on the shipped weights and on random small models."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import diffusers
@@ -10,6 +12,7 @@ import torch
 from hypothesis import given, settings
 
 import refdiff
+from refdiff import pipeline
 from refdiff.components import VAE, TextEncoder, UNet
 from refdiff.diffusion.guidance import classifier_free
 from refdiff.diffusion.loop import sample
@@ -57,7 +60,10 @@ def gap(
     prompt: str,
     guidance: float = 4.0,
 ) -> np.ndarray:
-    """Levels between the two programs' pictures of one prompt and seed, of guidance 4 there."""
+    """Levels between the two programs' pictures of one prompt and seed, of guidance 4 there.
+
+    Engines take turns.
+    """
     other = theirs(
         prompt,
         negative_prompt="a dog",
@@ -65,7 +71,9 @@ def gap(
         guidance_scale=4.0,
         generator=torch.Generator().manual_seed(seed),
     ).images[0]
-    mine = pipe(prompt, negative="a dog", guidance=guidance, seed=seed, sampler=sampler).images[0]
+    options = {"negative": "a dog", "guidance": guidance, "seed": seed, "sampler": sampler}
+    with refdiff.engine("fast" if seed % 2 else "reference"):
+        mine = pipe(prompt, **options).images[0]
     return np.abs(np.asarray(mine, int) - np.asarray(other, int))
 
 
@@ -169,7 +177,7 @@ def test_a_trace_names_every_tensor_on_the_way(pipe: refdiff.Pipeline, tmp_path:
     ):
         assert name in t, name
     assert np.array_equal(t["steps.1.x_prev"], result.latents)
-    assert t.notes["engine"] == "fast"
+    assert t.notes["engine"] == "reference"
     t.save(tmp_path / "trace.safetensors")
     again = refdiff.Trace.load(tmp_path / "trace.safetensors")
     assert list(again) == order and again.notes == t.notes
@@ -179,11 +187,43 @@ def test_a_trace_names_every_tensor_on_the_way(pipe: refdiff.Pipeline, tmp_path:
 
 
 def test_engines_agree_and_definitions_can_be_chosen(pipe: refdiff.Pipeline) -> None:
-    fast = pipe("a cat", steps=2, seed=1)
-    with refdiff.engine("reference"):
-        slow = pipe("a cat", steps=2, seed=1)
-    assert (fast.settings["engine"], slow.settings["engine"]) == ("fast", "reference")
-    assert oracle.relative(fast.latents, slow.latents) <= 1e-4
+    made = {}
+    for choice in "fast", "reference":
+        with refdiff.engine(choice):
+            made[choice] = pipe("a cat", steps=2, seed=1)
+        assert made[choice].settings["engine"] == choice
+    assert oracle.relative(made["fast"].latents, made["reference"].latents) <= 1e-4
+
+
+def test_kernels_are_taken_where_a_first_picture_is_sooner_there_with_them(
+    pipe: refdiff.Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In any batch and with any number of steps the same, and as the caller says where they do."""
+    weights = pipe.unet.size
+    assert weights == sum(x.size for x in pipe.unet.weights.source.values())
+    assert pipe.engine_for().name == "reference" and pipe.engine_for((512, 512)).name == "fast"
+    options = {"steps": 2, "size": (32, 16)}
+    for least, chosen in (weights * 8 * 4, "fast"), (weights * 8 * 4 + 1, "reference"):
+        monkeypatch.setattr(pipeline, "PAYS", least)
+        alone, batch = (pipe("a cat", **options, count=count) for count in (1, 3))
+        assert alone.settings["engine"] == batch.settings["engine"] == chosen
+        assert alone.latents.tobytes() == batch.latents[:1].tobytes()
+        with refdiff.engine("reference"):
+            assert pipe("a cat", **options).settings["engine"] == "reference"
+        with pytest.raises(ShapeError):
+            pipe.engine_for((31, 16))
+
+
+def test_nothing_is_compiled_for_a_small_picture(tmp_path: Path) -> None:
+    """It is made where there is no Numba at all, from the command line, too."""
+    code = (
+        "import sys\n"
+        "sys.modules['numba'] = sys.modules['llvmlite'] = None\n"
+        "import refdiff.cli\n"
+        "assert refdiff.load()('a frog', steps=1).settings['engine'] == 'reference'\n"
+        "sys.exit(refdiff.cli.main(['generate', 'a frog', '--steps', '1']))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
 
 
 def apart(pipe: refdiff.Pipeline, prompt: str, steps: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How long a user waits: importing, the first picture (kernels compiled) and the next ones.
+"""How long a user waits: importing, the first picture and the next ones, by kernels, too.
 
     python -m tests.bench.command_line            # prints docs/performance.md's table
 
@@ -45,29 +45,35 @@ def main(runs: int = 5) -> None:
     """Interleave the contenders, then print a table."""
     python = sys.executable
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = f"{folder}/ours.png", f"{folder}/theirs.png"
-        make = [python, "-m", "refdiff", "generate", PROMPT, "--guidance", "4", "-o", ours]
+        ours, kernels, theirs = (f"{folder}/{name}.png" for name in ("ours", "fast", "theirs"))
+        make = [python, "-m", "refdiff", "generate", PROMPT, "--guidance", "4", "-o"]
+        by_definitions, by_kernels = [*make, ours], [*make, kernels, "--engine", "fast"]
         peer = [python, "-c", PEER.format(prompt=PROMPT), theirs]
         times: dict[str, list[float]] = {
             "`import refdiff`": [],
-            "first picture, kernels compiled on the way": [],
+            "first picture, with nothing compiled": [],
             "next picture": [],
+            "first picture by `--engine fast`, kernels compiled on the way": [],
+            "next picture by `--engine fast`": [],
             "`import diffusers` and its pipeline, no picture": [],
             "the same picture by diffusers on PyTorch": [],
         }
-        imported, first, following, started, other = times.values()
+        imported, first, following, compiled, fast, started, other = times.values()
         for i in range(runs):
             cache = str(Path(folder) / f"cache{i}")
             imported.append(seconds([python, "-c", "import refdiff"]))
-            first.append(seconds(make, REFDIFF_CACHE_DIR=cache))
-            following.append(seconds(make, REFDIFF_CACHE_DIR=cache))
+            first.append(seconds(by_definitions, REFDIFF_CACHE_DIR=cache))
+            following.append(seconds(by_definitions, REFDIFF_CACHE_DIR=cache))
+            compiled.append(seconds(by_kernels, REFDIFF_CACHE_DIR=cache))
+            fast.append(seconds(by_kernels, REFDIFF_CACHE_DIR=cache))
             started.append(
                 seconds([python, "-c", "import diffusers; diffusers.StableDiffusionPipeline"])
             )
             other.append(seconds(peer))
-            gap = np.asarray(Image.open(ours), int) - np.asarray(Image.open(theirs), int)
-            if np.abs(gap).max() > 1:
-                raise SystemExit(f"the pictures differ by {np.abs(gap).max()} levels: not timed")
+            for made in ours, kernels:
+                gap = np.asarray(Image.open(made), int) - np.asarray(Image.open(theirs), int)
+                if np.abs(gap).max() > 1:
+                    raise SystemExit(f"pictures differ by {np.abs(gap).max()} levels: not timed")
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
     print("| what a user waits for | median of runs (range) |\n|---|---|")
     for name, values in times.items():

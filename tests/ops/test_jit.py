@@ -96,7 +96,7 @@ from refdiff import strips
 from refdiff.kernels.jit import compiled
 strips.LARGE = 1 << 12
 for kind in "normal", "small":
-    with refdiff.memory(kind):
+    with refdiff.memory(kind), refdiff.engine("fast"):
         refdiff.load()("frogs", steps=1, guidance=2.0)
 print(compiled())
 """
