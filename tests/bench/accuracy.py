@@ -125,7 +125,7 @@ def page() -> str:
         "# How far from the oracles",
         f"Written by `python -m tests.bench.accuracy docs/accuracy.md` against {versions}, "
         f"on: {machine()}. Differences are largest over largest value.",
-        "## Pictures, float32, 25 steps, five prompts, from the seed",
+        "## Pictures, float32, 25 steps, five prompts, engines in turn, from the seed",
         "| sampler | against diffusers |\n|---|---|\n" + rows(pictures()),
         "## The fast engine",
         "| | measured |\n|---|---|\n" + rows(engines()),
