@@ -7,7 +7,7 @@ import numpy as np
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.exponential import exp_from
 from refdiff.kernels.jit import inlined
-from refdiff.kernels.lanes import LANES, LOWEST, copy, fill, largest
+from refdiff.kernels.lanes import ABREAST, LOWEST, copy, fill, largest
 from refdiff.kernels.panels import VECTORS, WIDTH, fitting, lay
 from refdiff.kernels.powers import OF_E, power, powers
 from refdiff.kernels.scratch import result, scratch
@@ -147,7 +147,7 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
     q [T,d], keys [P,d,W], values [R,S,V], mask [T,S] or empty, sums [T,e] or more -> [T]
     """
     T, S, width = len(q), values.shape[1], keys.shape[2]
-    logits = np.empty((T, -(-min(KEYS, S) // LANES) * LANES), np.float32)
+    logits = np.empty((T, -(-min(KEYS, S) // ABREAST) * ABREAST), np.float32)
     tops, totals = np.empty(T, np.float32), np.empty(T, np.float32)
     zeros = np.empty(logits.shape[1], np.float32)
     fill(tops, LOWEST)
@@ -157,7 +157,7 @@ def some_queries(q: Array, keys: Array, values: Array, mask: Array, sums: Array)
         n = min(KEYS, S - first)
         panels = keys[first // width : -(-(first + n) // width)]
         accumulate(q, panels, logits[:, : len(panels) * width], zeros)
-        lanes_of_them = -(-n // LANES) * LANES
+        lanes_of_them = -(-n // ABREAST) * ABREAST
         for t in range(T):
             row = logits[t, :lanes_of_them]
             fill(row[n:], LOWEST)

@@ -16,7 +16,7 @@ from refdiff.kernels.parts import compiled_as
 from refdiff.kernels.vectors import spread
 from refdiff.op import Array
 
-LANES = 64
+ABREAST = 64  # numbers summed side by side: several vectors of them
 LOWEST = np.float32(-np.inf)
 
 
@@ -45,8 +45,8 @@ def summed(x: Array) -> float:
 
 @inlined
 def total(x: Array) -> Any:
-    """The sum of x [LANES], one half on the other until one number is left."""
-    half = LANES // 2
+    """The sum of x [ABREAST], one half on the other until one number is left."""
+    half = ABREAST // 2
     while half:
         for i in range(half):
             x[i] += x[i + half]
@@ -55,7 +55,7 @@ def total(x: Array) -> Any:
 
 
 def largest(x: Array) -> Any:
-    """The largest of x [n], n a multiple of LANES, among what is not nan; or -inf."""
+    """The largest of x [n], n a multiple of ABREAST, among what is not nan; or -inf."""
     return np.fmax.reduce(x, initial=LOWEST)
 
 
@@ -72,7 +72,7 @@ def passed(
 ) -> Iterator[Any]:
     """Where vectors of an array are that args begin with, and what place each goes to."""
     start = cgutils.create_struct_proxy(array)(context, builder, args[0]).data
-    with cgutils.for_range_slice(builder, INT(0), args[1], INT(LANES), INT) as (k, _):
+    with cgutils.for_range_slice(builder, INT(0), args[1], INT(ABREAST), INT) as (k, _):
         for j, place in enumerate(places):
             some = builder.gep(start, [builder.add(k, INT(j * kind.count))])
             yield builder.bitcast(some, kind.as_pointer()), place
@@ -106,7 +106,7 @@ def _largest(typing: Any, x: Any, n: Any) -> Any:
         def larger(a: Any, b: Any) -> Any:
             return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
-        tops = [cgutils.alloca_once_value(builder, lowest) for _ in range(LANES // VECTOR.count)]
+        tops = [cgutils.alloca_once_value(builder, lowest) for _ in range(ABREAST // VECTOR.count)]
         for some, top in passed(context, builder, signature.args[0], args, VECTOR, tops):
             builder.store(larger(builder.load(some, align=4), builder.load(top)), top)
         return one_of(builder, larger, tops)
@@ -115,7 +115,7 @@ def _largest(typing: Any, x: Any, n: Any) -> Any:
 
 
 def deviations(x: Array, middle: Any) -> tuple[Any, Any]:
-    """The sums of x - middle and of its squares. x [n], n a multiple of LANES"""
+    """The sums of x - middle and of its squares. x [n], n a multiple of ABREAST"""
     d = x - middle
     return d.sum(), (d * d).sum()
 
@@ -138,7 +138,7 @@ def _deviations(typing: Any, x: Any, n: Any, middle: Any) -> Any:
         zero = ir.Constant(kind, [0.0] * kind.count)
         around = spread(builder, args[2], kind.count)
         sums, squares = (
-            [cgutils.alloca_once_value(builder, zero) for _ in range(LANES // kind.count)]
+            [cgutils.alloca_once_value(builder, zero) for _ in range(ABREAST // kind.count)]
             for _ in range(2)
         )
         places = list(zip(sums, squares, strict=True))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from refdiff.kernels.jit import fixed
-from refdiff.kernels.lanes import LANES, deviations, summed
+from refdiff.kernels.lanes import ABREAST, deviations, summed
 from refdiff.kernels.scratch import result
 from refdiff.kernels.tiles import Tiled, count
 from refdiff.op import Array
@@ -17,7 +17,7 @@ def _normalise(
 ) -> None:
     """Some rows. A mean is rounded, and what is lost by that added. x, y [R,D], gamma, beta [D]"""
     D = x.shape[1]
-    whole, number = D // LANES * LANES, x.dtype.type
+    whole, number = D // ABREAST * ABREAST, x.dtype.type
     for r in range(tile * size, min((tile + 1) * size, len(x))):
         row, out = x[r], y[r]
         most, rest = row[:whole], row[whole:]

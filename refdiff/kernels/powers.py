@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from refdiff.kernels.exponential import times_power
 from refdiff.kernels.fma import multiply_add
-from refdiff.kernels.lanes import LANES, one_of, passed
+from refdiff.kernels.lanes import ABREAST, one_of, passed
 from refdiff.kernels.panels import VECTOR
 from refdiff.kernels.parts import compiled_as
 from refdiff.kernels.vectors import constant, spread
@@ -36,7 +36,7 @@ def power(x: Any) -> Any:
 
 
 def powers(x: Array, top: Any) -> Any:
-    """x <- 2^(x - top), and their sum. x [n], n a multiple of LANES"""
+    """x <- 2^(x - top), and their sum. x [n], n a multiple of ABREAST"""
     x[...] = np.exp2(x - top)
     return x.sum()
 
@@ -61,7 +61,7 @@ def _one(typing: Any, x: Any) -> Any:
 def _all(typing: Any, x: Any, n: Any, top: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         zero = ir.Constant(VECTOR, [0.0] * VECTOR.count)
-        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(LANES // VECTOR.count)]
+        totals = [cgutils.alloca_once_value(builder, zero) for _ in range(ABREAST // VECTOR.count)]
         shift = spread(builder, args[2], VECTOR.count)
         for some, total in passed(context, builder, x, args, VECTOR, totals):
             weights = _power(builder, builder.fsub(builder.load(some, align=4), shift))

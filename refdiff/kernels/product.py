@@ -11,7 +11,7 @@ import numpy as np
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.channels import add_to_rows
 from refdiff.kernels.jit import bias_or_zeros, fixed
-from refdiff.kernels.lanes import LANES, fill, total
+from refdiff.kernels.lanes import ABREAST, fill, total
 from refdiff.kernels.panels import WIDTH, lay
 from refdiff.kernels.scratch import result, scratch
 from refdiff.kernels.tiles import Tiled, count
@@ -171,16 +171,16 @@ def _dots(
 ) -> None:
     """Row by row, in lanes. x [R,I], w [O,I], b [O], to [R,O] or [0,O], y [R,O]"""
     R, I = x.shape  # noqa: E741
-    whole = I - I % LANES
-    sums = np.empty(LANES, np.float32)
+    whole = I - I % ABREAST
+    sums = np.empty(ABREAST, np.float32)
     for o in range(tile * size, min((tile + 1) * size, len(w))):
         factors = w[o]
         for r in range(R):
             row = x[r]
             fill(sums, np.float32(0))
-            for i in range(0, whole, LANES):
-                some, times = row[i : i + LANES], factors[i : i + LANES]
-                for lane in range(LANES):
+            for i in range(0, whole, ABREAST):
+                some, times = row[i : i + ABREAST], factors[i : i + ABREAST]
+                for lane in range(ABREAST):
                     sums[lane] += some[lane] * times[lane]
             for i in range(whole, I):
                 sums[i - whole] += row[i] * factors[i]

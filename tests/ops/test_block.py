@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from refdiff.kernels import channels
 from refdiff.kernels.block import accumulate
 from refdiff.kernels.jit import jit
-from refdiff.kernels.lanes import LANES, deviations
+from refdiff.kernels.lanes import ABREAST, deviations
 from refdiff.kernels.panels import VECTORS, WIDTH, lay
 from refdiff.kernels.scratch import aligned
 from refdiff.op import Array
@@ -90,7 +90,7 @@ def test_channels(
     whole, middle = rng.standard_normal((pixels, beside + width)), rng.standard_normal(width)
     x, middle = whole.astype(dtype)[:, beside:], middle.astype(dtype)
     total, squares = np.zeros((2, width), dtype)
-    wide = -(-(width + 1) // LANES) * LANES if lines else width + 1
+    wide = -(-(width + 1) // ABREAST) * ABREAST if lines else width + 1
     results = aligned((4, pixels, wide), dtype)
     results[...] = np.nan
     rows(x, middle, total, squares, past, results[:, :, :width])
@@ -116,7 +116,7 @@ def spread(x: Array, middle: Any) -> Any:
 @either
 @given(lanes=st.integers(0, 5), middle=st.integers(-3, 3), seed=SEEDS)
 def test_deviations(dtype: Any, lanes: int, middle: int, seed: int) -> None:
-    x = np.random.default_rng(seed).standard_normal(lanes * LANES).astype(dtype)
+    x = np.random.default_rng(seed).standard_normal(lanes * ABREAST).astype(dtype)
     total, squares = spread(x, dtype(middle))
     exact = x.astype(np.float64) - middle
     n = (len(x) + 3) * U[x.dtype]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refdiff.kernels.jit import jit
-from refdiff.kernels.lanes import LANES
+from refdiff.kernels.lanes import ABREAST
 from refdiff.kernels.powers import LEAST, power, powers
 from refdiff.op import Array
 
@@ -28,7 +28,7 @@ def both(x: Array, top: np.float32, alone: Array) -> float:
 def test_powers(lanes: int, deep: int, top: int, seed: int) -> None:
     """Within 1.3 units of roundoff, and what is too small is 0; one by one as all at once."""
     rng = np.random.default_rng(seed)
-    below = -deep * rng.random(lanes * LANES).astype(np.float32)
+    below = -deep * rng.random(lanes * ABREAST).astype(np.float32)
     below[:4] = 0, -1, LEAST, -np.inf
     x, highest = below + np.float32(top), np.float32(top)
     below = x - highest
@@ -43,14 +43,14 @@ def test_powers(lanes: int, deep: int, top: int, seed: int) -> None:
 
 def test_every_fraction() -> None:
     """The polynomial's own interval, at all its numbers of the coarsest spacing and many others."""
-    x = -np.arange(2**23 + 1, dtype=np.float32)[: 2**23 // LANES * LANES] * np.float32(2.0**-23)
+    x = -np.arange(2**23 + 1, dtype=np.float32)[: 2**23 // ABREAST * ABREAST] * np.float32(2.0**-23)
     truth = np.exp2(x.astype(np.float64))
     both(x, np.float32(0), np.empty_like(x))
     assert (abs(x - truth) <= 1.3 * U * truth).all()
 
 
 def test_what_is_no_number_stays_none() -> None:
-    x = np.zeros(LANES, np.float32)
+    x = np.zeros(ABREAST, np.float32)
     x[3] = np.nan
     total = both(x, np.float32(0), np.empty_like(x))
     assert np.isnan(total) and np.isnan(x).sum() == 1
