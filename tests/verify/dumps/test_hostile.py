@@ -7,6 +7,7 @@ import pickle
 import struct
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import gguf
 import numpy as np
@@ -19,6 +20,9 @@ from hypothesis import strategies as st
 from refdiff import safetensors
 from refdiff.errors import CheckpointError
 from refdiff.verify.dumps import open_dump
+from refdiff.verify.dumps.blocks import BLOCKS, VALUES
+from refdiff.verify.dumps.dump import Buffer
+from refdiff.verify.dumps.gguf import QUANTISED, _read
 from refdiff.verify.dumps.protobuf import fields, varints
 
 
@@ -102,6 +106,17 @@ def test_damage_gives_values_or_one_sentence(tmp_path, name, data):
         content[at : at + width] = (new * width)[:width]
     path.write_bytes(content)
     read_all(path)
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+def test_a_scale_that_is_no_number_makes_values_that_are_none(kind):
+    """A signalling nan, or infinity times nothing, without a word of NumPy's."""
+    size, _ = BLOCKS[kind]
+    for scale in b"\x7c\x7c", b"\0\x7c":
+        data = scale + bytes(size - 2)
+        number = next(n for n, name in QUANTISED.items() if name == kind)
+        values = _read(Buffer(Path("x"), data), number, (1, VALUES), 0)
+        assert not np.isfinite(values).any()
 
 
 def refused(path, *words):
