@@ -12,7 +12,7 @@ import numpy as np
 
 from refdiff import kernels
 from refdiff.memory import is_small
-from refdiff.op import Array, current_engine
+from refdiff.op import Array
 from refdiff.trace import Passenger
 
 P = ParamSpec("P")
@@ -41,10 +41,12 @@ class Weights:
         key = (name, dtype.str)
         if is_small():
             self.release()
-        if not self.keeps or is_small():
+        if not self.keeps:
             return widened(self.source[name], dtype)
-        if key not in self._widened:
-            self._widened[key] = widened(self.source[name], dtype)
+        if is_small():
+            return self.source[name].astype(dtype, copy=False)
+        if key not in self._widened:  # once, which is not worth compiling for
+            self._widened[key] = self.source[name].astype(dtype, copy=False)
         return self._widened[key]
 
     def release(self) -> None:
@@ -63,9 +65,8 @@ class Weights:
 
 
 def widened(x: Array, dtype: np.dtype[Any]) -> Array:
-    """x in `dtype`: itself where that is its own; the fast engine has a kernel for much float16."""
-    wider = x.dtype == np.float16 and dtype.name in ("float32", "float64")
-    if wider and x.size >= LARGE and current_engine().name == "fast":
+    """x in `dtype`: itself where that is its own, and large tensors of float16 by a kernel."""
+    if x.dtype == np.float16 and dtype.name in ("float32", "float64") and x.size >= LARGE:
         return kernels.widen.widen(x, dtype)
     return x.astype(dtype, copy=False)
 

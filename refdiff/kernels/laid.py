@@ -1,7 +1,7 @@
 """How arrays lie in memory, asked in compiled code, and results made there.
 
-An op of some microseconds is one compiled call: the interpreter takes as long to look at strides
-and to make an array as two cores take to add a hundred thousand numbers.
+An op of some microseconds is one compiled call: else the interpreter would take much of its time
+to look at strides and to make an array.
 """
 
 import math

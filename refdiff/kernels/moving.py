@@ -88,7 +88,7 @@ def add(x: Array, y: Array) -> Array:
             z = _add(crew(count(x.size, TILE)), x, y, TILE)
             return x + y if z is None else z
         if x.ndim == 4 and y.shape == (*x.shape[:2], 1, 1):
-            return together(_shift, x, y, TILE)
+            return by_pixels(_shift, x, y, TILE)
     return x + y
 
 
@@ -97,10 +97,10 @@ def concat(x: Array, y: Array) -> Array:
     if x.dtype != y.dtype:
         dtype = np.result_type(x, y)
         x, y = x.astype(dtype), y.astype(dtype)
-    return together(_join, x, y, TILE, FAR)
+    return by_pixels(_join, x, y, TILE, FAR)
 
 
-def together(kernel: Any, x: Array, y: Array, *sizes: int) -> Array:
+def by_pixels(kernel: Any, x: Array, y: Array, *sizes: int) -> Array:
     """What a kernel makes of two pictures, which are first laid down in pixels if they are not."""
     z = kernel(crew(count(x.size, TILE)), x, y, *sizes)
     return kernel(crew(1), laid(x), laid(y), *sizes) if z is None else z

@@ -62,11 +62,11 @@ def _group_norm(
     groups: int,
     eps: float,
     active: bool,
-    tile: int,
+    size: int,
     far: int,
 ) -> Array:
-    """Of x [N,H,W,C]. gamma, beta [C]"""
-    y, size = like(x), max(tile // len(gamma), 1)
+    """Of x [N,H,W,C] in blocks of so many pixels. gamma, beta [C]"""
+    y = like(x)
     some, to = in_a_row(x), in_a_row(y)
     moments = np.empty((len(x), -(-some.shape[1] // size), 1 + 2 * groups), np.float64)
     tiles, past = moments.shape[0] * moments.shape[1], y.nbytes >= far
@@ -82,8 +82,9 @@ def group_norm(
     if x.ndim != 4:
         flat = x.reshape(*x.shape[:2], math.prod(x.shape[2:]), 1)
         return group_norm(flat, gamma, beta, groups, eps, active).reshape(x.shape)
+    tiles, size = len(x) * count(x.size, TILE), block(x.shape[1])
     weights = fixed(gamma), fixed(beta), groups, float(eps)
-    y = _group_norm(crew(x.size), by_pixel(x), *weights, active, TILE, FAR)
+    y = _group_norm(crew(tiles), by_pixel(x), *weights, active, size, FAR)
     return by_channel(y)
 
 

@@ -1,13 +1,15 @@
 """How arrays lie in memory, told by compiled code, and results that it lays down itself."""
 
 import gc
-import resource
+import tracemalloc
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refdiff import kernels
 from refdiff.kernels.jit import jit
 from refdiff.kernels.laid import (
     alike,
@@ -131,10 +133,16 @@ def test_pixels_in_a_row(x: Array) -> None:
 def test_results_that_nobody_uses_are_given_back() -> None:
     x = np.zeros(1 << 21, np.float32)
     copied(x)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for _ in range(200):
-        copied(x)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10 * x.nbytes / 1024
+    tracemalloc.start()
+    try:
+        y = copied(x)
+        for _ in range(5):
+            copied(x)
+        assert x.nbytes <= tracemalloc.get_traced_memory()[0] < 2 * x.nbytes
+        del y
+        assert tracemalloc.get_traced_memory()[0] < x.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_result_lives_as_long_as_it_is_used() -> None:
@@ -145,3 +153,10 @@ def test_a_result_lives_as_long_as_it_is_used() -> None:
         del kept
         gc.collect()
         assert all((v == i).all() for i, v in enumerate(views))
+
+
+def test_a_kernel_that_does_not_exist() -> None:
+    """As of any module; what is missing within one is told as it is."""
+    assert not hasattr(kernels, "nothing")
+    with pytest.raises(AttributeError, match=r"module 'refdiff.kernels' has no attribute 'no'"):
+        kernels.no  # noqa: B018

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refdiff.kernels import widen as module
 from refdiff.kernels.widen import widen
 from refdiff.params import LARGE, Weights
 
@@ -28,8 +29,16 @@ def test_shapes_and_places_in_memory() -> None:
         assert np.array_equal(widen(x, np.float32), x.astype(np.float32), equal_nan=True)
 
 
-def test_weights_are_widened_by_it() -> None:
+@pytest.mark.parametrize("keeps", [True, False])
+def test_large_weights_are_widened_by_it_if_every_time(
+    keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is widened once is not worth compiling for."""
+    sizes: list[int] = []
+    monkeypatch.setattr(module, "widen", lambda x, dtype: sizes.append(x.size) or widen(x, dtype))
     large = np.resize(EVERY[1 : 1 << 14], LARGE + 5)
-    weights = Weights({"large": large, "small": large[:3]})
+    weights = Weights({"large": large, "small": large[:3]}, keeps)
     for name in ("large", "small"):
-        assert np.array_equal(weights.read(name, np.dtype("f8")), weights.source[name])
+        for _ in range(2):
+            assert np.array_equal(weights.read(name, np.dtype("f8")), weights.source[name])
+    assert sizes == ([] if keeps else [large.size] * 2)
