@@ -155,8 +155,14 @@ def test_a_result_lives_as_long_as_it_is_used() -> None:
         assert all((v == i).all() for i, v in enumerate(views))
 
 
-def test_a_kernel_that_does_not_exist() -> None:
+def test_a_kernel_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of any module; what is missing within one is told as it is."""
-    assert not hasattr(kernels, "nothing")
+
+    def without_numba(name: str) -> None:
+        raise ModuleNotFoundError("No module named 'numba'", name="numba")
+
     with pytest.raises(AttributeError, match=r"module 'refdiff.kernels' has no attribute 'no'"):
+        kernels.no  # noqa: B018
+    monkeypatch.setattr(kernels, "import_module", without_numba)
+    with pytest.raises(ModuleNotFoundError, match="numba"):
         kernels.no  # noqa: B018
